@@ -1,0 +1,3 @@
+//! backend service; see README.md.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! frontend service; see README.md.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! transcoder service; see README.md.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! worker service; see README.md.
+
+fn main() {}

@@ -1,0 +1,2 @@
+//! The streaming operator.
+fn main() {}
