@@ -1,1 +1,11 @@
-//! The streaming operator.
+//! The streaming operator: runs a whole streaming platform on Kubernetes from one `StreamingPlatform`.
+//!
+//! See `ARCHITECTURE.md` for the way through the code.
+
+pub mod api;
+pub mod dispatch;
+pub mod kinds;
+pub mod observe;
+pub mod plan;
+pub mod settings;
+pub mod validate;

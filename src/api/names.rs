@@ -1,0 +1,31 @@
+//! Names that are part of the API: labels, annotations, the field manager and the finalizer.
+
+/// API group of the resource and prefix of our labels and annotations.
+pub const GROUP: &str = "streamingplatform.dev";
+/// The one field manager that applies everything.
+pub const FIELD_MANAGER: &str = "streaming-operator";
+/// On a platform that has something outside the cluster to settle before it goes.
+pub const FINALIZER: &str = "streamingplatform.dev/settle";
+
+/// `app.kubernetes.io/managed-by`, always [`FIELD_MANAGER`]: what the operator watches and prunes by.
+pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+/// `app.kubernetes.io/name`: the component's name (frontend, database, transcoder, ...).
+pub const LABEL_NAME: &str = "app.kubernetes.io/name";
+/// `app.kubernetes.io/instance`: the platform's name.
+pub const LABEL_INSTANCE: &str = "app.kubernetes.io/instance";
+/// `app.kubernetes.io/part-of`: the platform's name, as dashboards expect it.
+pub const LABEL_PART_OF: &str = "app.kubernetes.io/part-of";
+/// On a transcoding Job and its pods: the identity of the work.
+pub const LABEL_IDENTITY: &str = "streamingplatform.dev/identity";
+/// On a transcoding Job and its pods: which attempt it is.
+pub const LABEL_ATTEMPT: &str = "streamingplatform.dev/attempt";
+
+/// SHA-256 of the intent that was last applied to an object.
+pub const ANNOTATION_APPLIED: &str = "streamingplatform.dev/applied";
+/// On a pod template: SHA-256 over the content of the Secrets and ConfigMaps that its containers read.
+pub const ANNOTATION_CONFIG: &str = "streamingplatform.dev/config-hash";
+
+/// Longest name of a platform, so that every child's name stays within 63 characters.
+pub const MAX_PLATFORM_NAME: usize = 40;
+/// Longest name of an entry of `spec.services`.
+pub const MAX_SERVICE_NAME: usize = 20;
