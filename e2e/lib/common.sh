@@ -1,0 +1,86 @@
+# shellcheck shell=bash
+# What every script here shares: paths, messages with elapsed time, and the cache of slow builds.
+
+E2E_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+REPO_DIR=$(dirname "$E2E_DIR")
+CACHE=${STREAMING_OPERATOR_CACHE:-$HOME/.cache/streaming-operator}
+STATE=$CACHE/state
+LOGS=$CACHE/logs
+mkdir -p "$STATE" "$LOGS"
+export E2E_DIR REPO_DIR CACHE STATE LOGS
+
+say() { printf '%s\n' "$*" >&2; }
+die() { say "error: $*"; exit 1; }
+
+# Seconds since the first script of this run started; children inherit the start.
+: "${RUN_STARTED:=$(date +%s)}"
+export RUN_STARTED
+elapsed() { local s=$(($(date +%s) - RUN_STARTED)); printf '%d:%02d' $((s / 60)) $((s % 60)); }
+
+# hash_of FILE...: one short hash over the names and contents of files, or of whole folders.
+hash_of() {
+  find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sed "s|$REPO_DIR/||" | sha256sum | cut -c1-12
+}
+
+# step TITLE COMMAND...: runs a long command with its output in a log. It prints a line at the start,
+# a heartbeat with the log's last line every 15 s, and the time it took; the log's end when it fails.
+step() {
+  local title=$1 log status=0 began pid
+  shift
+  log=$LOGS/$(tr -cs 'a-zA-Z0-9\n' - <<<"$title").$$.log
+  began=$(date +%s)
+  say "[$(elapsed)] $title"
+  ("$@") >"$log" 2>&1 </dev/null &
+  pid=$!
+  heartbeat "$pid" "$title" "$log" "$began" &
+  wait "$pid" || status=$?
+  wait $! || true
+  if ((status)); then
+    tail -n 40 "$log" >&2
+    die "$title failed (status $status); the whole log is $log"
+  fi
+  say "[$(elapsed)] $title: done in $(($(date +%s) - began)) s"
+  rm -f "$log"
+}
+
+# Says that a step is still at work, until its process is gone.
+heartbeat() {
+  local pid=$1 title=$2 log=$3 began=$4 next=15 age
+  while kill -0 "$pid" 2>/dev/null; do
+    sleep 0.2
+    age=$(($(date +%s) - began))
+    ((age < next)) && continue
+    next=$((next + 15))
+    say "[$(elapsed)]   … $title, $age s: $(tail -n 1 "$log" | tr -d '\r' | cut -c1-110)"
+  done
+}
+
+# build_once PATH COMMAND...: makes the cache entry PATH unless it is there. COMMAND gets an empty
+# folder as its last argument, which becomes PATH by one rename: an entry is whole or absent.
+# A lock lets two runs build the same entry once.
+build_once() {
+  local path=$1 tmp
+  shift
+  [[ -e $path ]] && return
+  mkdir -p "$(dirname "$path")"
+  (
+    exec 9>"$path.lock"
+    flock 9
+    [[ -e $path ]] && exit
+    rm -rf "$path".tmp.*
+    tmp=$(mktemp -d "$path.tmp.XXXXXX")
+    "$@" "$tmp" 9>&-
+    chmod 755 "$tmp"
+    mv -T "$tmp" "$path"
+  )
+}
+
+# wait_for SECONDS WHAT COMMAND...: until the command succeeds, or dies when the time is up.
+wait_for() {
+  local deadline=$(($(date +%s) + $1)) what=$2
+  shift 2
+  until "$@" >/dev/null 2>&1; do
+    (($(date +%s) < deadline)) || die "gave up waiting for $what"
+    sleep 0.2
+  done
+}

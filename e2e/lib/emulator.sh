@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# The AWS emulator: ministack, one process for each environment, bound to the engine's bridge so that
+# the host, its browsers and the pods use one endpoint URL. Its state is kept over restarts.
+
+ministack_dir() {
+  local key
+  key=$({ cat "$E2E_DIR/emulator/requirements.txt" && python3 -V; } | sha256sum | cut -c1-12)
+  echo "$CACHE/ministack/$key"
+}
+
+# The venv is renamed once it is whole, so call it by its python, which finds itself, and not by its
+# scripts, which name the old path.
+build_ministack() {
+  python3 -m venv "$1"
+  "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$E2E_DIR/emulator/requirements.txt"
+}
+
+emulator_alive() {
+  local pid
+  pid=$(cat "$EMULATOR/pid" 2>/dev/null) && [[ $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) == *"-m ministack"* ]]
+}
+
+emulator_start() {
+  emulator_alive && return
+  mkdir -p "$EMULATOR"
+  env -u AWS_ENDPOINT_URL PERSIST_STATE=1 STATE_DIR="$EMULATOR/state" S3_PERSIST=1 S3_DATA_DIR="$EMULATOR/s3" \
+    BIND_HOST="$ENGINE_BRIDGE" MINISTACK_HOST="$ENGINE_BRIDGE" GATEWAY_PORT="$AWS_PORT" \
+    MINISTACK_REGION="$AWS_REGION" SFTP_ENABLED=0 IOT_MTLS_ENABLED=0 LOG_LEVEL=WARNING \
+    setsid "$(ministack_dir)/bin/python" -m ministack </dev/null >"$LOGS/emulator-$CLUSTER.log" 2>&1 8>&- 9>&- &
+  echo $! >"$EMULATOR/pid"
+  wait_for 30 "the emulator (log: $LOGS/emulator-$CLUSTER.log)" curl -fsS "$AWS_ENDPOINT/_ministack/health"
+}
+
+# emulator_up: starts the environment's emulator unless it runs.
+emulator_up() {
+  build_once "$(ministack_dir)" build_ministack
+  emulator_start
+}
+
+# emulator_down: ends the environment's emulator. It writes its state when it is told to end.
+emulator_down() {
+  local pid
+  emulator_alive || return 0
+  pid=$(cat "$EMULATOR/pid")
+  kill "$pid"
+  wait_for 30 "the emulator to stop" bash -c "! kill -0 $pid"
+  rm -f "$EMULATOR/pid"
+}

@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Go tools of pinned versions: each folder of e2e/tools is a Go module whose `tool` lines say what to
+# build. The binaries of a module are one cache entry, keyed by its go.mod, go.sum, Go and this recipe.
+
+# The version that a module pins for a Go module path.
+go_version() {
+  awk -v path="$2" '{ for (i = 1; i < NF; i++) if ($i == path && $(i + 1) ~ /^v/) { print $(i + 1); exit } }' \
+    "$E2E_DIR/tools/$1/go.mod"
+}
+
+KUBERNETES_VERSION=$(go_version kubernetes k8s.io/kubernetes)
+export KUBERNETES_VERSION
+
+# tool_dir MODULE: where the module's binaries are or will be.
+tool_dir() {
+  local dir=$E2E_DIR/tools/$1 key
+  key=$( (
+    cd "$dir"
+    cat go.mod go.sum
+    declare -f build_tools
+    go env GOVERSION GOOS GOARCH
+  ) | sha256sum | cut -c1-12)
+  echo "$CACHE/tools/$1-$key"
+}
+
+build_tools() {
+  local module=$1 out=$2 ldflags="-s -w" cgo=0 tags=""
+  case $module in
+    kubernetes) ldflags+=" -X k8s.io/component-base/version.gitVersion=$KUBERNETES_VERSION" ;;
+    containerd) ldflags+=" -X github.com/containerd/containerd/v2/version.Version=$(go_version containerd github.com/containerd/containerd/v2)" ;;
+    helm) ldflags+=" -X helm.sh/helm/v4/internal/version.version=$(go_version helm helm.sh/helm/v4)" ;;
+    runc) cgo=1 tags=seccomp ;;
+  esac
+  cd "$E2E_DIR/tools/$module"
+  CGO_ENABLED=$cgo GOFLAGS=-mod=readonly go build -v -buildvcs=false -trimpath -tags "$tags" \
+    -ldflags "$ldflags" -o "$out/" tool
+  # A main package at the root of its module is named after the module's last element.
+  if [[ -e $out/server ]]; then mv "$out/server" "$out/etcd"; fi
+}
+
+# ensure_tools MODULE...: builds what is not in the cache yet, one after another.
+ensure_tools() {
+  local module dir
+  for module in "$@"; do
+    dir=$(tool_dir "$module")
+    [[ -e $dir ]] || step "build $module" build_once "$dir" build_tools "$module"
+  done
+}
