@@ -5,6 +5,7 @@
 pub mod api;
 pub mod dispatch;
 pub mod kinds;
+pub mod metrics;
 pub mod observe;
 pub mod plan;
 pub mod settings;

@@ -4,6 +4,9 @@
 //! stores, so that their number does not grow with platforms.
 
 pub mod aws;
+pub mod cluster;
+pub mod pods;
+pub mod references;
 
 use crate::{dispatch, kinds::ObjectKey};
 use kube::api::DynamicObject;
@@ -38,6 +41,15 @@ pub enum Reference {
     ConfigMap(String),
     /// A Secret in the platform's namespace.
     Secret(String),
+}
+
+impl std::fmt::Display for Reference {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::ConfigMap(name) => write!(f, "ConfigMap/{name}"),
+            Self::Secret(name) => write!(f, "Secret/{name}"),
+        }
+    }
 }
 
 /// What is known of a [`Reference`]. Never its content.

@@ -1,0 +1,190 @@
+//! What Prometheus scrapes. No label ever holds the name of an object: their number would grow with use.
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{
+        counter::Counter,
+        family::Family,
+        gauge::Gauge,
+        histogram::{Histogram, exponential_buckets},
+    },
+    registry::Registry,
+};
+use std::{fmt, time::Duration};
+
+/// Every metric of the operator. Cheap to clone: clones share their values.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    reconciles: Family<Outcome, Counter>,
+    reconcile_seconds: Histogram,
+    queued: Gauge,
+    running: Gauge,
+    writes: Family<Write, Counter>,
+    aws_calls: Family<AwsCall, Counter>,
+    jobs: Family<State, Gauge>,
+    messages: Family<State, Gauge>,
+    leader: Gauge,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Write {
+    verb: &'static str,
+    kind: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AwsCall {
+    service: &'static str,
+    operation: &'static str,
+    status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+/// What one platform adds to the gauges of queues and Jobs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Load {
+    /// Jobs whose pod does not run yet.
+    pub pending: i64,
+    /// Jobs that run.
+    pub running: i64,
+    /// Messages to be received.
+    pub visible: i64,
+    /// Messages received and not deleted.
+    pub in_flight: i64,
+    /// Messages on the dead-letter queue.
+    pub dead_lettered: i64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            reconciles: Family::default(),
+            reconcile_seconds: Histogram::new(exponential_buckets(0.001, 2.0, 17)),
+            queued: Gauge::default(),
+            running: Gauge::default(),
+            writes: Family::default(),
+            aws_calls: Family::default(),
+            jobs: Family::default(),
+            messages: Family::default(),
+            leader: Gauge::default(),
+        }
+    }
+}
+
+impl Metrics {
+    /// Counts a reconcile that ended with `outcome` after `took`.
+    pub fn reconciled(&self, outcome: &'static str, took: Duration) {
+        self.reconciles.get_or_create(&Outcome { outcome }).inc();
+        self.reconcile_seconds.observe(took.as_secs_f64());
+    }
+
+    /// Notes how many platforms wait for a reconcile that is due, and how many are being reconciled.
+    pub fn work(&self, queued: usize, running: usize) {
+        self.queued.set(i64::try_from(queued).unwrap_or(i64::MAX));
+        self.running.set(i64::try_from(running).unwrap_or(i64::MAX));
+    }
+
+    /// Counts a request that changes something in Kubernetes.
+    pub fn wrote(&self, verb: &'static str, kind: impl Into<String>) {
+        self.writes.get_or_create(&Write { verb, kind: kind.into() }).inc();
+    }
+
+    /// Counts a call to AWS. `status` is `ok`, or the code of the error.
+    pub fn aws_call(&self, service: &'static str, operation: &'static str, status: impl Into<String>) {
+        self.aws_calls.get_or_create(&AwsCall { service, operation, status: status.into() }).inc();
+    }
+
+    /// Replaces what one platform added to the gauges by what it adds now.
+    pub fn load(&self, before: Load, now: Load) {
+        for (state, change) in
+            [("pending", now.pending - before.pending), ("running", now.running - before.running)]
+        {
+            self.jobs.get_or_create(&State { state }).inc_by(change);
+        }
+        for (state, change) in [
+            ("visible", now.visible - before.visible),
+            ("in_flight", now.in_flight - before.in_flight),
+            ("dead_lettered", now.dead_lettered - before.dead_lettered),
+        ] {
+            self.messages.get_or_create(&State { state }).inc_by(change);
+        }
+    }
+
+    /// Notes whether this process leads.
+    pub fn leads(&self, leads: bool) {
+        self.leader.set(i64::from(leads));
+    }
+
+    /// The metrics as Prometheus reads them.
+    ///
+    /// # Errors
+    /// Never, as a `String` takes whatever is written to it; the signature is the encoder's.
+    pub fn render(&self) -> Result<String, fmt::Error> {
+        let mut registry = Registry::with_prefix("streaming_operator");
+        registry.register("reconciles", "Reconciles by how they ended", self.reconciles.clone());
+        registry.register(
+            "reconcile_duration_seconds",
+            "How long a reconcile took",
+            self.reconcile_seconds.clone(),
+        );
+        registry.register("work_queue_depth", "Platforms whose reconcile is due", self.queued.clone());
+        registry.register("work_running", "Platforms that are being reconciled", self.running.clone());
+        registry.register(
+            "kubernetes_writes",
+            "Requests that change something in Kubernetes, by verb and kind",
+            self.writes.clone(),
+        );
+        registry.register(
+            "aws_calls",
+            "Calls to AWS by service, operation and status",
+            self.aws_calls.clone(),
+        );
+        registry.register("jobs", "Transcoding Jobs of all platforms, by state", self.jobs.clone());
+        registry.register("queue_messages", "Messages of all platforms, by state", self.messages.clone());
+        registry.register("leader", "1 while this process leads", self.leader.clone());
+        let mut text = String::new();
+        encode(&mut text, &registry)?;
+        Ok(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_is_rendered() {
+        let metrics = Metrics::default();
+        metrics.reconciled("Converged", Duration::from_millis(3));
+        metrics.work(2, 1);
+        metrics.wrote("apply", "Deployment");
+        metrics.aws_call("sqs", "ReceiveMessage", "ok");
+        metrics.load(Load::default(), Load { running: 3, visible: 5, ..Load::default() });
+        metrics
+            .load(Load { running: 3, visible: 5, ..Load::default() }, Load { running: 1, ..Load::default() });
+        metrics.leads(true);
+        let text = metrics.render().unwrap();
+        for line in [
+            "streaming_operator_reconciles_total{outcome=\"Converged\"} 1",
+            "streaming_operator_reconcile_duration_seconds_count 1",
+            "streaming_operator_work_queue_depth 2",
+            "streaming_operator_work_running 1",
+            "streaming_operator_kubernetes_writes_total{verb=\"apply\",kind=\"Deployment\"} 1",
+            "streaming_operator_aws_calls_total{service=\"sqs\",operation=\"ReceiveMessage\",status=\"ok\"} 1",
+            "streaming_operator_jobs{state=\"running\"} 1",
+            "streaming_operator_queue_messages{state=\"visible\"} 0",
+            "streaming_operator_leader 1",
+        ] {
+            assert!(text.contains(line), "{line} is missing in\n{text}");
+        }
+    }
+}

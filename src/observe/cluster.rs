@@ -1,0 +1,239 @@
+//! What the watches saw: an index by platform, read without a request.
+//!
+//! Watches (`controller/stores.rs`) write into it; reconciles, the dispatcher and the health of the process
+//! read. Everything in it is stripped of what nobody here looks at.
+
+use super::{Observed, Reference};
+use crate::{
+    api::{StreamingPlatform, names},
+    kinds::{Kind, ObjectKey, PlatformKey},
+};
+use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
+use kube::{ResourceExt, api::DynamicObject};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
+};
+use tokio::sync::{broadcast, watch};
+
+/// How many changes a reader may lag behind before it must look at everything.
+const CHANGES: usize = 4096;
+
+/// Something of a platform changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// Whose.
+    pub platform: PlatformKey,
+    /// What.
+    pub part: Part,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// Spec, finalizers or deletion of the platform itself. (Not its status.)
+    Platform,
+    /// An object that it owns, a pod of a component, or a Secret or ConfigMap that it names.
+    Objects,
+    /// A transcoding Job or its pod.
+    Jobs,
+}
+
+/// Objects of one sort, by platform and name.
+#[derive(Debug)]
+pub struct Index<N, T> {
+    inner: RwLock<HashMap<PlatformKey, BTreeMap<N, Arc<T>>>>,
+}
+
+impl<N, T> Default for Index<N, T> {
+    fn default() -> Self {
+        Self { inner: RwLock::default() }
+    }
+}
+
+impl<N: Ord + Clone, T> Index<N, T> {
+    /// The objects of `platform`.
+    pub fn of(&self, platform: &PlatformKey) -> BTreeMap<N, Arc<T>> {
+        read(&self.inner).get(platform).cloned().unwrap_or_default()
+    }
+
+    /// One object of `platform`.
+    pub fn get(&self, platform: &PlatformKey, name: &N) -> Option<Arc<T>> {
+        read(&self.inner).get(platform)?.get(name).cloned()
+    }
+
+    /// Puts an object in; gives back the one that it replaces.
+    pub fn insert(&self, platform: PlatformKey, name: N, object: Arc<T>) -> Option<Arc<T>> {
+        write(&self.inner).entry(platform).or_default().insert(name, object)
+    }
+
+    /// Takes an object out.
+    pub fn remove(&self, platform: &PlatformKey, name: &N) {
+        let mut inner = write(&self.inner);
+        if let Some(objects) = inner.get_mut(platform) {
+            objects.remove(name);
+            if objects.is_empty() {
+                inner.remove(platform);
+            }
+        }
+    }
+
+    /// Keeps what `keep` says.
+    pub fn retain(&self, mut keep: impl FnMut(&PlatformKey, &N) -> bool) {
+        write(&self.inner).retain(|platform, objects| {
+            objects.retain(|name, _| keep(platform, name));
+            !objects.is_empty()
+        });
+    }
+
+    /// Every platform that has such an object.
+    pub fn platforms(&self) -> Vec<PlatformKey> {
+        read(&self.inner).keys().cloned().collect()
+    }
+
+    fn all<R>(&self, namespace: &str, mut each: impl FnMut(&PlatformKey, &T) -> Option<R>) -> Vec<R> {
+        read(&self.inner)
+            .iter()
+            .filter(|(platform, _)| platform.namespace == namespace)
+            .flat_map(|(platform, objects)| objects.values().map(move |object| (platform, object)))
+            .filter_map(|(platform, object)| each(platform, object))
+            .collect()
+    }
+}
+
+/// What the watches saw of the cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    /// The platforms themselves.
+    pub platforms: Index<(), StreamingPlatform>,
+    /// Objects that carry a platform's labels; of Secrets only the metadata.
+    pub objects: Index<ObjectKey, DynamicObject>,
+    /// Transcoding Jobs.
+    pub jobs: Index<String, Job>,
+    /// Pods of components and Jobs, without their spec.
+    pub pods: Index<String, Pod>,
+    /// Resource versions of all Secrets and ConfigMaps in the watched namespaces.
+    versions: RwLock<HashMap<(String, Reference), String>>,
+    served: RwLock<BTreeSet<Kind>>,
+    changes: broadcast::Sender<Change>,
+    unsynced: watch::Sender<usize>,
+}
+
+impl Default for Cluster {
+    fn default() -> Self {
+        Self {
+            platforms: Index::default(),
+            objects: Index::default(),
+            jobs: Index::default(),
+            pods: Index::default(),
+            versions: RwLock::default(),
+            served: RwLock::default(),
+            changes: broadcast::Sender::new(CHANGES),
+            unsynced: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Cluster {
+    /// Changes from now on. A reader that lags behind gets an error and must look at everything.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Tells readers of [`Self::changes`].
+    pub fn announce(&self, platform: PlatformKey, part: Part) {
+        // An error says that nobody listens, as on a replica that does not lead.
+        drop(self.changes.send(Change { platform, part }));
+    }
+
+    /// The platform of that key.
+    pub fn platform(&self, key: &PlatformKey) -> Option<Arc<StreamingPlatform>> {
+        self.platforms.get(key, &())
+    }
+
+    /// Platforms of `namespace` that `matches`.
+    pub fn platforms_where(
+        &self,
+        namespace: &str,
+        matches: impl Fn(&StreamingPlatform) -> bool,
+    ) -> Vec<PlatformKey> {
+        self.platforms.all(namespace, |key, platform| matches(platform).then(|| key.clone()))
+    }
+
+    /// Resource version of a Secret or ConfigMap, if it is there.
+    pub fn version(&self, namespace: &str, reference: &Reference) -> Option<String> {
+        read(&self.versions).get(&(namespace.to_owned(), reference.clone())).cloned()
+    }
+
+    /// Notes the resource version of a Secret or ConfigMap; `None`: it is gone. True if that is news.
+    pub fn set_version(&self, namespace: &str, reference: Reference, version: Option<String>) -> bool {
+        let key = (namespace.to_owned(), reference);
+        let mut versions = write(&self.versions);
+        match version {
+            Some(version) => versions.insert(key, version.clone()).as_ref() != Some(&version),
+            None => versions.remove(&key).is_some(),
+        }
+    }
+
+    /// Forgets Secrets and ConfigMaps that `keep` does not name.
+    pub fn retain_versions(&self, mut keep: impl FnMut(&str, &Reference) -> bool) {
+        write(&self.versions).retain(|(namespace, reference), _| keep(namespace, reference));
+    }
+
+    /// Optional kinds that the cluster serves.
+    pub fn served(&self) -> BTreeSet<Kind> {
+        read(&self.served).clone()
+    }
+
+    /// Notes that the cluster serves an optional kind.
+    pub fn set_served(&self, kind: Kind) {
+        write(&self.served).insert(kind);
+    }
+
+    /// One more watch has to list its objects before [`Self::synced`].
+    pub fn expect_watch(&self) {
+        self.unsynced.send_modify(|n| *n += 1);
+    }
+
+    /// A watch has listed its objects for the first time.
+    pub fn watch_synced(&self) {
+        self.unsynced.send_modify(|n| *n = n.saturating_sub(1));
+    }
+
+    /// Whether every watch has listed its objects.
+    pub fn is_synced(&self) -> bool {
+        *self.unsynced.borrow() == 0
+    }
+
+    /// Waits until every watch has listed its objects.
+    pub async fn synced(&self) {
+        // The sender is a field of self, so that it can't be gone.
+        drop(self.unsynced.subscribe().wait_for(|n| *n == 0).await);
+    }
+
+    /// What the watches know of one platform. References, AWS and dispatch are read elsewhere.
+    pub fn observe(&self, key: &PlatformKey) -> Observed {
+        let objects = self.objects.of(key);
+        let pods = self.pods.of(key);
+        let pod_troubles = super::pods::troubles(&objects, pods.values().map(AsRef::as_ref));
+        Observed { objects, pod_troubles, served: self.served(), ..Observed::default() }
+    }
+}
+
+/// The platform that an object belongs to by its labels.
+pub fn platform_of(object: &impl ResourceExt) -> Option<PlatformKey> {
+    let labels = object.labels();
+    if labels.get(names::LABEL_MANAGED_BY).map(String::as_str) != Some(names::FIELD_MANAGER) {
+        return None;
+    }
+    Some(PlatformKey::new(object.namespace()?, labels.get(names::LABEL_INSTANCE)?))
+}
+
+// A panic while one of these locks is held leaves whole entries behind: reading on is safe.
+fn read<T>(lock: &RwLock<T>) -> RwLockReadGuard<'_, T> {
+    lock.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn write<T>(lock: &RwLock<T>) -> RwLockWriteGuard<'_, T> {
+    lock.write().unwrap_or_else(PoisonError::into_inner)
+}
