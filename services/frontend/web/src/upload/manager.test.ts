@@ -1,0 +1,228 @@
+import { afterEach, beforeEach, expect, it, vi } from 'vitest';
+import { ApiError } from '../api/client';
+import type { SentPart, Upload, UploadStatus, Video } from '../api/types';
+import { UploadManager } from './manager';
+import { UploadRecords } from './records';
+import { PartError, type PartRequest } from './transport';
+
+const PART_SIZE = 10;
+
+class Memory {
+  readonly items = new Map<string, string>();
+  getItem = (key: string) => this.items.get(key) ?? null;
+  setItem = (key: string, value: string) => void this.items.set(key, value);
+}
+
+/** A backend and a storage in memory, with faults to order. */
+class World {
+  readonly storage = new Memory();
+  readonly stored = new Map<string, Map<number, string>>();
+  readonly completed = new Map<string, SentPart[]>();
+  readonly aborted: string[] = [];
+  /** What the next requests to storage meet; `hang` waits until it is aborted. */
+  faults: (number | 'hang')[] = [];
+  attempts: string[] = [];
+  underWay = 0;
+  mostUnderWay = 0;
+  expired = new Set<string>();
+  #serial = 0;
+
+  readonly api = {
+    createUpload: (_token: string, { size }: { size: number }): Promise<Upload> => {
+      this.#serial += 1;
+      const videoId = `v${this.#serial}`;
+      this.stored.set(videoId, new Map());
+      return Promise.resolve({ videoId, partSize: PART_SIZE, parts: this.#targets(videoId, size, 'first') });
+    },
+    uploadStatus: (_token: string, videoId: string): Promise<UploadStatus> => {
+      const stored = this.stored.get(videoId);
+      if (stored === undefined) return Promise.reject(new ApiError(404, 'no such upload'));
+      const uploadedParts = [...stored].map(([partNumber, etag]) => ({ partNumber, etag }));
+      const parts = this.#targets(videoId, 35, 'fresh').filter(({ partNumber }) => !stored.has(partNumber));
+      return Promise.resolve({ videoId, partSize: PART_SIZE, parts, uploadedParts });
+    },
+    completeUpload: (_token: string, videoId: string, parts: SentPart[]): Promise<Video> => {
+      this.completed.set(videoId, parts);
+      return Promise.resolve({} as Video);
+    },
+    abortUpload: (_token: string, videoId: string): Promise<void> => {
+      this.aborted.push(videoId);
+      return Promise.resolve();
+    },
+  };
+
+  #targets(videoId: string, size: number, kind: string) {
+    return Array.from({ length: Math.max(1, Math.ceil(size / PART_SIZE)) }, (_, index) => ({
+      partNumber: index + 1,
+      url: `${kind}/${videoId}/${index + 1}`,
+    }));
+  }
+
+  readonly putPart = async ({ url, body, signal }: PartRequest): Promise<string> => {
+    this.attempts.push(url);
+    this.underWay += 1;
+    this.mostUnderWay = Math.max(this.mostUnderWay, this.underWay);
+    try {
+      await Promise.resolve();
+      signal.throwIfAborted();
+      const [kind = '', videoId = '', number = ''] = url.split('/');
+      const fault = this.expired.has(kind) ? 403 : this.faults.shift();
+      if (fault === 'hang') {
+        await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
+      }
+      if (typeof fault === 'number') throw new PartError(fault, `storage said ${fault}`);
+      const etag = `"${await body.text()}"`;
+      this.stored.get(videoId)?.set(Number(number), etag);
+      return etag;
+    } finally {
+      this.underWay -= 1;
+    }
+  };
+
+  manager(): UploadManager {
+    return new UploadManager({
+      api: this.api,
+      authorized: (call) => call('token'),
+      putPart: this.putPart,
+      records: new UploadRecords(this.storage, () => Date.now()),
+      online: () => Promise.resolve(),
+      now: () => Date.now(),
+      random: () => 0.5,
+    });
+  }
+}
+
+const TEXT = 'aaaaaaaaaabbbbbbbbbbccccccccccddddd';
+const clip = (name = 'clip.mp4', text = TEXT) => new File([text], name, { type: 'video/mp4' });
+const phases = (manager: UploadManager) => manager.views().map(({ phase }) => phase);
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+/** Lets everything that is due happen. */
+const settle = (milliseconds = 60_000) => vi.advanceTimersByTimeAsync(milliseconds);
+
+it('sends every part once, in order of their numbers, at most three at a time', async () => {
+  const world = new World();
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle();
+  expect(phases(manager)).toEqual(['Done']);
+  expect(world.completed.get('v1')).toEqual([
+    { partNumber: 1, etag: '"aaaaaaaaaa"' },
+    { partNumber: 2, etag: '"bbbbbbbbbb"' },
+    { partNumber: 3, etag: '"cccccccccc"' },
+    { partNumber: 4, etag: '"ddddd"' },
+  ]);
+  expect(world.attempts).toHaveLength(4);
+  expect(world.mostUnderWay).toBe(3);
+  expect(new UploadRecords(world.storage, () => 0).all()).toEqual([]);
+});
+
+it('sends an empty file as one empty part', async () => {
+  const world = new World();
+  const manager = world.manager();
+  await manager.add([clip('empty.mp4', '')]);
+  await settle();
+  expect(world.completed.get('v1')).toEqual([{ partNumber: 1, etag: '""' }]);
+});
+
+it('retries what storage refuses for a while and gives up on what it refuses for good', async () => {
+  const world = new World();
+  world.faults = [500, 0, 503];
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle();
+  expect(phases(manager)).toEqual(['Done']);
+  expect(world.attempts).toHaveLength(7);
+
+  world.faults = [404];
+  await manager.add([clip('gone.mp4')]);
+  await settle();
+  expect(manager.views()[1]).toMatchObject({ phase: 'Failed', error: 'storage said 404' });
+});
+
+it('fails after six failures of one part in a row, and goes on from there when told to', async () => {
+  const world = new World();
+  const manager = world.manager();
+  world.faults = Array<number>(24).fill(500);
+  await manager.add([clip()]);
+  await settle(300_000);
+  expect(manager.views()[0]).toMatchObject({ phase: 'Failed', error: 'storage said 500' });
+  world.faults = [];
+  manager.resume('new-1');
+  await settle();
+  expect(phases(manager)).toEqual(['Done']);
+  expect([...world.completed.keys()]).toEqual(['v1']);
+});
+
+it('asks for fresh addresses when the first ones have expired', async () => {
+  const world = new World();
+  world.expired.add('first');
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle();
+  expect(phases(manager)).toEqual(['Done']);
+  expect(world.attempts.filter((url) => url.startsWith('fresh/'))).toHaveLength(4);
+});
+
+it('pauses at once, lets the next file go, and resumes without sending a part twice', async () => {
+  const world = new World();
+  world.faults = ['hang', 'hang', 'hang'];
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle(100);
+  expect(phases(manager)).toEqual(['Sending']);
+  manager.pause('new-1');
+  expect(phases(manager)).toEqual(['Paused']);
+  await settle(100);
+  world.attempts = [];
+  manager.resume('new-1');
+  await settle();
+  expect(phases(manager)).toEqual(['Done']);
+  expect(world.attempts).toHaveLength(4);
+});
+
+it('lets two files run and the third wait', async () => {
+  const world = new World();
+  world.faults = Array<'hang'>(6).fill('hang');
+  const manager = world.manager();
+  await manager.add([clip('a'), clip('b'), clip('c')]);
+  await settle(100);
+  expect(phases(manager)).toEqual(['Sending', 'Sending', 'Waiting']);
+  manager.pause('new-1');
+  await settle(100);
+  expect(phases(manager)).toEqual(['Paused', 'Sending', 'Done']);
+});
+
+it('goes on after a reload with the same file and with no other', async () => {
+  const world = new World();
+  world.faults = ['hang', 'hang', 'hang'];
+  const first = world.manager();
+  await first.add([clip()]);
+  await settle(100);
+  world.stored.get('v1')?.set(1, '"aaaaaaaaaa"');
+
+  world.faults = [];
+  world.attempts = [];
+  const second = world.manager();
+  expect(phases(second)).toEqual(['NeedsFile']);
+  expect(await second.reattach('v1', clip('clip.mp4', TEXT.replace('c', 'x')))).toBe(false);
+  await second.add([clip()]);
+  await settle();
+  expect(phases(second)).toEqual(['Done']);
+  expect(world.attempts.sort()).toEqual(['fresh/v1/2', 'fresh/v1/3', 'fresh/v1/4']);
+  expect(world.completed.get('v1')).toHaveLength(4);
+});
+
+it('tells storage when an upload is given up', async () => {
+  const world = new World();
+  world.faults = ['hang', 'hang', 'hang'];
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle(100);
+  await manager.remove('new-1');
+  expect(manager.views()).toEqual([]);
+  expect(world.aborted).toEqual(['v1']);
+  expect(world.manager().views()).toEqual([]);
+});
