@@ -12,10 +12,10 @@ export E2E_DIR REPO_DIR CACHE STATE LOGS
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
 
-# Seconds since the first script of this run started; children inherit the start.
-: "${RUN_STARTED:=$(date +%s)}"
+# Minutes and seconds since the first script of this run started; children inherit the start.
+: "${RUN_STARTED:=$EPOCHSECONDS}"
 export RUN_STARTED
-elapsed() { local s=$(($(date +%s) - RUN_STARTED)); printf '%d:%02d' $((s / 60)) $((s % 60)); }
+elapsed() { local s=$((EPOCHSECONDS - RUN_STARTED)); printf '%d:%02d' $((s / 60)) $((s % 60)); }
 
 # hash_of FILE...: one short hash over the names and contents of files, or of whole folders.
 hash_of() {
@@ -28,7 +28,7 @@ step() {
   local title=$1 log status=0 began pid
   shift
   log=$LOGS/$(tr -cs 'a-zA-Z0-9\n' - <<<"$title").$$.log
-  began=$(date +%s)
+  began=$EPOCHSECONDS
   say "[$(elapsed)] $title"
   ("$@") >"$log" 2>&1 </dev/null &
   pid=$!
@@ -39,7 +39,7 @@ step() {
     tail -n 40 "$log" >&2
     die "$title failed (status $status); the whole log is $log"
   fi
-  say "[$(elapsed)] $title: done in $(($(date +%s) - began)) s"
+  say "[$(elapsed)] $title: done in $((EPOCHSECONDS - began)) s"
   rm -f "$log"
 }
 
@@ -48,7 +48,7 @@ heartbeat() {
   local pid=$1 title=$2 log=$3 began=$4 next=15 age
   while kill -0 "$pid" 2>/dev/null; do
     sleep 0.2
-    age=$(($(date +%s) - began))
+    age=$((EPOCHSECONDS - began))
     ((age < next)) && continue
     next=$((next + 15))
     say "[$(elapsed)]   … $title, $age s: $(tail -n 1 "$log" | tr -d '\r' | cut -c1-110)"
@@ -77,10 +77,10 @@ build_once() {
 
 # wait_for SECONDS WHAT COMMAND...: until the command succeeds, or dies when the time is up.
 wait_for() {
-  local deadline=$(($(date +%s) + $1)) what=$2
+  local deadline=$((EPOCHSECONDS + $1)) what=$2
   shift 2
   until "$@" >/dev/null 2>&1; do
-    (($(date +%s) < deadline)) || die "gave up waiting for $what"
+    ((EPOCHSECONDS < deadline)) || die "gave up waiting for $what"
     sleep 0.2
   done
 }

@@ -28,6 +28,8 @@ engine_foreign() {
 }
 
 engine_start() {
+  exec 7>"$ENGINE/lock"
+  flock 7
   engine_alive && return
   rm -rf "$ENGINE/exec" "$ENGINE/pid"
   mkdir -p "$ENGINE/exec" "$ENGINE_DATA"
@@ -36,7 +38,7 @@ engine_start() {
     --bip "$ENGINE_CIDR" --default-address-pool "base=$ENGINE_POOL,size=26" \
     --add-runtime "local=$E2E_DIR/engine/oci-runtime" --default-runtime local \
     --log-driver json-file --log-opt max-size=10m \
-    </dev/null >"$LOGS/dockerd.log" 2>&1 9>&- &
+    </dev/null >"$LOGS/dockerd.log" 2>&1 7>&- 8>&- 9>&- &
   wait_for 60 "dockerd (log: $LOGS/dockerd.log)" docker --host "unix://$ENGINE/docker.sock" version
   # kind would make this network open to every interface of the machine; ours binds to loopback.
   docker --host "unix://$ENGINE/docker.sock" network inspect kind >/dev/null 2>&1 ||
@@ -69,6 +71,7 @@ engine_down() {
   local pid
   engine_alive || return 0
   pid=$(cat "$ENGINE/pid")
+  docker network rm kind || true
   kill "$pid"
   wait_for 60 "dockerd to stop" bash -c "! kill -0 $pid"
   ip link delete docker0 2>/dev/null || true

@@ -28,3 +28,34 @@ environment_lock() {
   exec 8>"$STATE/$CLUSTER/lock"
   flock -n 8 || { say "another run works on the environment $ENVIRONMENT; waiting for it"; flock 8; }
 }
+
+# prepare_machine: packages, tools, engine, node image and base images; each only if it is missing.
+prepare_machine() {
+  [[ -z $(machine_missing) ]] || step "install Debian packages" machine_packages
+  ensure_tools "${CLIENT_TOOLS[@]}"
+  use_tools
+  engine_up
+  if ((ENGINE_OWN)); then
+    ensure_tools "${NODE_TOOLS[@]}"
+    [[ -e $(node_image_dir) ]] || step "build the node image" build_once "$(node_image_dir)" build_node_image
+    step "load the node image into the engine" node_image_load
+  fi
+  step "base images" base_images_up
+}
+
+# environment_up: emulator, images, cluster, operator. Each step finds out by itself what is there.
+environment_up() {
+  step "AWS emulator" emulator_up
+  images_up
+  cluster_up
+  step "load the images into the cluster" load_images
+  step "install the operator" operator_install
+}
+
+# environment_down: takes the environment away with its data, and our engine when nothing else uses it.
+environment_down() {
+  cluster_down
+  emulator_down
+  rm -rf "$EMULATOR" "$STATE/$CLUSTER"/{images,kubeconfig,kind.yaml,resolv.conf}
+  if ((ENGINE_OWN)) && [[ -z $(docker ps --quiet) ]]; then engine_down; fi
+}

@@ -46,3 +46,21 @@ ensure_tools() {
     [[ -e $dir ]] || step "build $module" build_once "$dir" build_tools "$module"
   done
 }
+
+# What every machine needs, and what it needs besides to build a node image.
+CLIENT_TOOLS=(kubernetes kind helm)
+NODE_TOOLS=(etcd containerd runc cni-plugins coredns metrics-server local-path-provisioner)
+CHECK_TOOLS=(etcd kubeconform helm-docs)
+
+# use_tools: puts the clients on the PATH and names the binaries that tests start by themselves.
+use_tools() {
+  local module
+  for module in "${CLIENT_TOOLS[@]}" kubeconform helm-docs; do PATH=$(tool_dir "$module"):$PATH; done
+  KUBECTL=$(tool_dir kubernetes)/kubectl
+  KUBE_APISERVER=$(tool_dir kubernetes)/kube-apiserver
+  KUBE_CONTROLLER_MANAGER=$(tool_dir kubernetes)/kube-controller-manager
+  ETCD=$(tool_dir etcd)/etcd
+  HELM=$(tool_dir helm)/helm
+  KIND=$(tool_dir kind)/kind
+  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER ETCD HELM KIND
+}

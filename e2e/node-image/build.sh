@@ -6,13 +6,12 @@
 
 NODE_PACKAGES=systemd,dbus,conntrack,iptables,nftables,iproute2,ethtool,mount,kmod,libseccomp2,jq,procps,socat,curl,busybox-static,util-linux
 METRICS_SERVER_IMAGE=registry.k8s.io/metrics-server/metrics-server:$(go_version metrics-server sigs.k8s.io/metrics-server)
-NODE_TOOLS=(kubernetes etcd containerd runc cni-plugins coredns metrics-server local-path-provisioner)
 
 node_image_key() {
   local module
   {
     hash_of "$E2E_DIR/node-image"
-    for module in "${NODE_TOOLS[@]}"; do tool_dir "$module"; done
+    for module in kubernetes "${NODE_TOOLS[@]}"; do tool_dir "$module"; done
   } | sha256sum | cut -c1-12
 }
 
