@@ -8,5 +8,7 @@ pub mod kinds;
 pub mod metrics;
 pub mod observe;
 pub mod plan;
+pub mod platform;
+pub mod quantity;
 pub mod settings;
 pub mod validate;

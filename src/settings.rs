@@ -43,3 +43,69 @@ pub struct RolePattern {
     /// The pattern.
     pub role_arn: String,
 }
+
+impl Settings {
+    /// Whether a platform may name this URL in place of AWS.
+    #[must_use]
+    pub fn admits_endpoint(&self, url: &str) -> bool {
+        let url = url.trim_end_matches('/');
+        self.allowed_aws_endpoints.iter().any(|allowed| allowed.trim_end_matches('/') == url)
+    }
+
+    /// Whether platforms of a namespace may have the operator assume this role.
+    #[must_use]
+    pub fn admits_role(&self, namespace: &str, role_arn: &str) -> bool {
+        self.allowed_roles.iter().any(|pattern| pattern.admits(namespace, role_arn))
+    }
+}
+
+impl RolePattern {
+    fn admits(&self, namespace: &str, role_arn: &str) -> bool {
+        (self.namespace == "*" || self.namespace == namespace)
+            && matches(self.role_arn.as_bytes(), role_arn.as_bytes())
+    }
+}
+
+/// Whether a text matches a pattern in which `*` stands for any characters but `/` and `:`.
+fn matches(pattern: &[u8], text: &[u8]) -> bool {
+    match (pattern.split_first(), text.split_first()) {
+        (None, None) => true,
+        (Some((b'*', rest)), _) if matches(rest, text) => true,
+        (Some((b'*', _)), Some((character, rest))) => {
+            !matches!(character, b'/' | b':') && matches(pattern, rest)
+        }
+        (Some((expected, pattern)), Some((character, text))) if expected == character => {
+            matches(pattern, text)
+        }
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+
+    #[rstest]
+    #[case("media=arn:aws:iam::123456789012:role/media-*", "media", true)]
+    #[case("*=arn:aws:iam::*:role/media-x", "media", true)]
+    #[case("media=arn:aws:iam::123456789012:role/media-*", "other", false)]
+    #[case("media=arn:aws:iam::123456789012:role/*-x", "media", true)]
+    #[case("media=arn:aws:iam::123456789012:role/admin", "media", false)]
+    fn a_role_is_assumed_only_where_a_pattern_admits_it(
+        #[case] pattern: &str,
+        #[case] namespace: &str,
+        #[case] admitted: bool,
+    ) {
+        let (pattern_namespace, role_arn) = pattern.split_once('=').unwrap();
+        let pattern = RolePattern { namespace: pattern_namespace.to_owned(), role_arn: role_arn.to_owned() };
+        assert_eq!(pattern.admits(namespace, "arn:aws:iam::123456789012:role/media-x"), admitted);
+    }
+
+    #[test]
+    fn a_star_crosses_neither_path_nor_account() {
+        assert!(!matches(b"arn:aws:iam::1:role/*", b"arn:aws:iam::1:role/path/admin"));
+        assert!(!matches(b"arn:*:role/x", b"arn:aws:iam::1:role/x"));
+        assert!(matches(b"*", b""));
+    }
+}

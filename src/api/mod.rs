@@ -14,7 +14,7 @@ mod transcoding;
 
 pub use aws::Aws;
 pub use component::{
-    Autoscaling, Component, Gateway, Port, Probes, Route, RouteTls, Scheduling, Service, ServiceAccount,
+    Autoscaling, Component, Gateway, Port, Probes, Protocol, Route, RouteTls, Scheduling, Service, ServiceAccount,
     ServiceExposure, ServiceType,
 };
 pub use data::{

@@ -1,0 +1,151 @@
+//! Transcoding: queue, buckets, Job.
+
+use super::{Figures, Findings, duration};
+use crate::{
+    api,
+    platform::{Bucket, Image, JobTemplate, Platform, Queue, Role, Transcoding},
+    quantity,
+    settings::Settings,
+};
+use std::time::Duration;
+
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// The transcoding of a platform whose other parts are resolved.
+pub(super) fn resolve(
+    spec: &api::Transcoding,
+    platform: &Platform,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> Option<Transcoding> {
+    let field = "spec.transcoding";
+    let queue_spec = spec.queue.clone().unwrap_or_default();
+    let visibility_timeout = duration(
+        "spec.transcoding.queue.visibilityTimeout",
+        queue_spec.visibility_timeout,
+        5 * MINUTE,
+        MINUTE / 2..=12 * HOUR,
+        findings,
+    );
+    let job_retention = duration(
+        &format!("{field}.jobRetention"),
+        spec.job_retention,
+        HOUR,
+        Duration::ZERO..=720 * HOUR,
+        findings,
+    );
+    let input = bucket(spec.input.as_ref(), platform, "input");
+    let output = bucket(spec.output.as_ref(), platform, "output");
+    if input.name == output.name
+        && (input.prefix.starts_with(&output.prefix) || output.prefix.starts_with(&input.prefix))
+    {
+        findings.invalid(
+            field,
+            "input and output overlap, so that each output would be transcoded again; use two buckets, or prefixes of which neither begins with the other",
+        );
+    }
+    let profile = spec.profile.clone().unwrap_or_default().resolve();
+    if profile.gop_seconds == 0 || !profile.segment_seconds.is_multiple_of(profile.gop_seconds) {
+        findings.invalid(format!("{field}.profile"), "segmentSeconds must be a multiple of gopSeconds");
+    }
+    let slots = match platform.size {
+        api::Size::Small => 5,
+        api::Size::Medium => 20,
+        api::Size::Large => 100,
+    };
+    Some(Transcoding {
+        queue: queue(&queue_spec, findings)?,
+        visibility_timeout,
+        upload_origins: upload_origins(spec, platform),
+        input,
+        output,
+        max_concurrent_jobs: spec.max_concurrent_jobs.map_or(slots, i32::unsigned_abs),
+        max_attempts: spec.max_attempts.map_or(3, i32::unsigned_abs),
+        drain_timeout: duration(
+            &format!("{field}.drainTimeout"),
+            spec.drain_timeout,
+            10 * MINUTE,
+            Duration::ZERO..=24 * HOUR,
+            findings,
+        ),
+        // While a settled Job is there, a late duplicate of its message finds it.
+        job_retention: job_retention.max(2 * visibility_timeout),
+        profile,
+        job: job(spec.job.clone().unwrap_or_default(), settings, findings),
+    })
+}
+
+fn queue(spec: &api::Queue, findings: &mut Findings) -> Option<Queue> {
+    match (&spec.url, &spec.dead_letter_queue_url) {
+        (None, None) => Some(Queue::Managed {
+            kms_key_id: spec.kms_key_id.clone(),
+            deletion_policy: spec.deletion_policy.unwrap_or_default(),
+        }),
+        (Some(url), Some(dead_letter_url)) => {
+            Some(Queue::Existing { url: url.clone(), dead_letter_url: dead_letter_url.clone() })
+        }
+        _ => {
+            findings.invalid(
+                "spec.transcoding.queue",
+                "an existing queue needs both url and deadLetterQueueURL; leave both out and the operator makes them",
+            );
+            None
+        }
+    }
+}
+
+fn bucket(spec: Option<&api::Bucket>, platform: &Platform, suffix: &str) -> Bucket {
+    let spec = spec.cloned().unwrap_or_default();
+    let managed = spec.bucket.is_none().then(|| spec.deletion_policy.unwrap_or_default());
+    Bucket {
+        name: spec.bucket.unwrap_or_else(|| platform.aws_name(suffix)),
+        prefix: spec.prefix.unwrap_or_default(),
+        managed,
+    }
+}
+
+/// What the spec names, and where the frontend's own route is.
+fn upload_origins(spec: &api::Transcoding, platform: &Platform) -> Vec<String> {
+    let mut origins = spec.input.as_ref().map(|input| input.allowed_origins.clone()).unwrap_or_default();
+    if let Some(route) = platform.component(Role::Frontend).and_then(|frontend| frontend.route.as_ref()) {
+        // A Gateway's listener decides on TLS, and the operator does not read it.
+        let schemes: &[&str] = match (&route.gateway, &route.tls) {
+            (Some(_), _) => &["http", "https"],
+            (None, Some(_)) => &["https"],
+            (None, None) => &["http"],
+        };
+        origins.extend(schemes.iter().map(|scheme| format!("{scheme}://{}", route.hostname)));
+    }
+    origins.sort();
+    origins.dedup();
+    origins
+}
+
+fn job(spec: api::JobTemplate, settings: &Settings, findings: &mut Findings) -> JobTemplate {
+    let field = "spec.transcoding.job";
+    let figures = Figures { cpu: "1", memory: "1Gi", memory_limit: "4Gi" };
+    let scratch_size = spec.scratch_size.map_or_else(|| "20Gi".to_owned(), |size| size.0);
+    if !quantity::nanos(&scratch_size).is_some_and(|value| value > 0) {
+        findings.invalid(format!("{field}.scratchSize"), "must be a positive quantity such as 20Gi");
+    }
+    JobTemplate {
+        image: spec.image.map_or_else(
+            || Image { reference: settings.images.transcoder.clone(), bundled: true },
+            |reference| Image { reference, bundled: false },
+        ),
+        image_pull_secrets: spec.image_pull_secrets.into_iter().map(|secret| secret.name).collect(),
+        resources: figures.complete(field, spec.resources, findings),
+        scratch_size,
+        deadline: duration(
+            &format!("{field}.deadline"),
+            spec.deadline,
+            6 * HOUR,
+            MINUTE..=168 * HOUR,
+            findings,
+        ),
+        service_account: spec.service_account.unwrap_or_default(),
+        scheduling: spec.scheduling.unwrap_or_default(),
+        pod_template: spec.pod_template,
+    }
+}
