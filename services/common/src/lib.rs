@@ -1,1 +1,16 @@
-//! What every service image shares.
+//! What every service image shares, so that all of them start, log, report and stop in the same way.
+//!
+//! A service's `main` reads its settings with [`Env`], starts [`telemetry`], builds a [`Shutdown`] from the
+//! signals that Kubernetes sends, wraps its routes with [`http::Operations`] and hands them to
+//! [`http::serve`].
+
+pub mod aws;
+pub mod env;
+pub mod http;
+pub mod shutdown;
+pub mod telemetry;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use env::{Env, EnvError};
+pub use shutdown::Shutdown;

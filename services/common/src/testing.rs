@@ -1,0 +1,1 @@
+//! Real dependencies for integration tests.
