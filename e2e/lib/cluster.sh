@@ -27,6 +27,7 @@ cluster_resolv_conf() {
 cluster_config() {
   local dir=$STATE/$CLUSTER
   cluster_resolv_conf >"$dir/resolv.conf"
+  mkdir -p "$dir/audit"
   cat <<YAML
 kind: Cluster
 apiVersion: kind.x-k8s.io/v1alpha4
@@ -41,7 +42,20 @@ nodes:
       - {containerPort: 30080, hostPort: $FRONTEND_PORT, listenAddress: 127.0.0.1}
     extraMounts:
       - {hostPath: $dir/resolv.conf, containerPath: /kind/resolv.conf, readOnly: true}
+      - {hostPath: $E2E_DIR/cluster/audit-policy.yaml, containerPath: /kind/audit-policy.yaml, readOnly: true}
+      - {hostPath: $dir/audit, containerPath: /kind/audit}
 kubeadmConfigPatches:
+  - |
+    kind: ClusterConfiguration
+    apiServer:
+      extraArgs:
+        - {name: audit-policy-file, value: /kind/audit-policy.yaml}
+        - {name: audit-log-path, value: /kind/audit/audit.log}
+        - {name: audit-log-maxsize, value: "100"}
+        - {name: audit-log-maxbackup, value: "2"}
+      extraVolumes:
+        - {name: audit-policy, hostPath: /kind/audit-policy.yaml, mountPath: /kind/audit-policy.yaml, readOnly: true, pathType: File}
+        - {name: audit, hostPath: /kind/audit, mountPath: /kind/audit, pathType: Directory}
   - |
     kind: KubeletConfiguration
     failCgroupV1: false
@@ -51,8 +65,11 @@ YAML
 
 cluster_exists() { kind get clusters 2>/dev/null | grep -qx "$CLUSTER"; }
 
+cluster_answers() { kubectl get --raw /readyz --request-timeout 5s; }
+
+# A busy API server gets half a minute to answer before its cluster counts as broken.
 cluster_healthy() {
-  cluster_exists && kubectl get --raw /readyz --request-timeout 5s >/dev/null 2>&1
+  cluster_exists && (wait_for 30 "the API server" cluster_answers)
 }
 
 cluster_create() {
@@ -60,24 +77,13 @@ cluster_create() {
   cluster_config >"$STATE/$CLUSTER/kind.yaml"
   kind create cluster --name "$CLUSTER" --config "$STATE/$CLUSTER/kind.yaml" \
     --image "$(node_image_name)" --kubeconfig "$KUBECONFIG" --wait 180s 8>&-
-  # Written anew, so that the node's containers share the engine's default capabilities.
   kubectl apply -f "$E2E_DIR/cluster/metrics-server.yaml"
 }
 
-# A stopped cluster, after a restart of the machine or its engine, comes back as it was.
-cluster_restart() {
-  docker start "$CLUSTER-control-plane"
-  wait_for 120 "the API server" kubectl get --raw /readyz --request-timeout 5s
-}
-
-# cluster_up: the environment's cluster, reused when it is there and answers.
+# cluster_up: the environment's cluster, reused when it answers. After a restart of the engine it does not,
+# since its node may have another address; then it is made anew, which takes no longer than mending it.
 cluster_up() {
-  cluster_healthy && return
-  if cluster_exists && [[ $(docker inspect -f '{{.State.Running}}' "$CLUSTER-control-plane") == false ]]; then
-    step "start the cluster $CLUSTER again" cluster_restart
-    return
-  fi
-  step "create the cluster $CLUSTER" cluster_create
+  cluster_healthy 2>/dev/null || step "create the cluster $CLUSTER" cluster_create
 }
 
 cluster_down() {
