@@ -1,1 +1,3 @@
 //! Harness for tests against real clusters.
+
+pub mod kind;
