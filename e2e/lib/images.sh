@@ -75,9 +75,17 @@ build_images() {
   for name in "${IMAGE_NAMES[@]}"; do build_image "$name"; done
 }
 
-# load_images: gives the cluster's node the images that it has not got yet.
+# load_images: gives the cluster's node the images that it has not got yet. The node keeps a list of
+# what it was given, name and id, since a base image's name outlives its content.
 load_images() {
-  local name images=("$POSTGRES_IMAGE" "$REDIS_IMAGE")
-  for name in "${IMAGE_NAMES[@]}"; do images+=("$(image_ref "$name")"); done
-  kind load docker-image --name "$CLUSTER" "${images[@]}"
+  local node=$CLUSTER-control-plane name ref entry loaded refs=("$POSTGRES_IMAGE" "$REDIS_IMAGE") missing=() entries=()
+  for name in "${IMAGE_NAMES[@]}"; do refs+=("$(image_ref "$name")"); done
+  loaded=$(docker exec "$node" sh -c 'cat /kind/loaded-images 2>/dev/null || true')
+  for ref in "${refs[@]}"; do
+    entry="$ref $(docker image inspect --format '{{.Id}}' "$ref")"
+    grep -qxF "$entry" <<<"$loaded" || { missing+=("$ref") && entries+=("$entry"); }
+  done
+  ((${#missing[@]})) || return 0
+  kind load docker-image --name "$CLUSTER" "${missing[@]}"
+  printf '%s\n' "${entries[@]}" | docker exec --interactive "$node" tee -a /kind/loaded-images
 }
