@@ -18,6 +18,8 @@ pub enum Kind {
     Deployment,
     /// An embedded database or cache.
     StatefulSet,
+    /// The volume of one. Its StatefulSet makes it; the operator only lets it grow, and never deletes it.
+    PersistentVolumeClaim,
     /// Scales a Deployment.
     HorizontalPodAutoscaler,
     /// Bounds voluntary disruption.
@@ -32,13 +34,14 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, in the order in which objects are applied.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ServiceAccount,
         Self::ConfigMap,
         Self::Secret,
         Self::NetworkPolicy,
         Self::Service,
         Self::StatefulSet,
+        Self::PersistentVolumeClaim,
         Self::Deployment,
         Self::HorizontalPodAutoscaler,
         Self::PodDisruptionBudget,
@@ -56,6 +59,7 @@ impl Kind {
             Self::Service => ("", "v1", "Service", "services"),
             Self::Deployment => ("apps", "v1", "Deployment", "deployments"),
             Self::StatefulSet => ("apps", "v1", "StatefulSet", "statefulsets"),
+            Self::PersistentVolumeClaim => ("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"),
             Self::HorizontalPodAutoscaler => {
                 ("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
             }

@@ -2,10 +2,8 @@
 //!
 //! Made by [`crate::validate`] only. What comes after sees this and never the raw resource.
 
-use crate::api::{
-    DeletionPolicy, Port, Probes, Route, Scheduling, ServiceAccount, ServiceExposure, Size, names,
-};
-use k8s_openapi::api::core::v1::{EnvFromSource, EnvVar, ResourceRequirements};
+use crate::api::{DeletionPolicy, Port, Probes, Route, ServiceAccount, ServiceExposure, Size, names};
+use k8s_openapi::api::core::v1::{Affinity, EnvFromSource, EnvVar, ResourceRequirements, Toleration};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -200,6 +198,19 @@ impl Component {
             || self.route.is_some()
             || self.exposure.kind.unwrap_or_default() != crate::api::ServiceType::ClusterIP
     }
+}
+
+/// Where pods may run.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Scheduling {
+    /// Labels that a node must have.
+    pub node_selector: BTreeMap<String, String>,
+    /// Taints that the pods tolerate.
+    pub tolerations: Vec<Toleration>,
+    /// Affinity.
+    pub affinity: Option<Affinity>,
+    /// Priority class.
+    pub priority_class_name: Option<String>,
 }
 
 /// An image.

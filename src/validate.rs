@@ -8,6 +8,7 @@ mod component;
 mod transcoding;
 
 pub use crate::platform::Platform;
+pub(crate) use component::holds_secret;
 
 use crate::{
     api::{
@@ -15,6 +16,7 @@ use crate::{
         StreamingPlatformSpec,
     },
     observe::Observed,
+    plan,
     platform::{Aws, Credentials, Data, Embedded, PlatformName},
     quantity,
     settings::Settings,
@@ -55,7 +57,7 @@ impl Findings {
 /// Everything that is wrong with it, in the order of the spec.
 pub fn validate(
     resource: &StreamingPlatform,
-    _observed: &Observed,
+    observed: &Observed,
     settings: &Settings,
 ) -> Result<Platform, Vec<Invalid>> {
     let mut findings = Findings::default();
@@ -85,6 +87,11 @@ pub fn validate(
     };
     if let Some(spec) = &spec.transcoding {
         platform.transcoding = transcoding::resolve(spec, &platform, settings, &mut findings);
+    }
+    if findings.0.is_empty() {
+        for (field, message) in plan::workload::pod::lint(&platform, observed) {
+            findings.invalid(field, message);
+        }
     }
     if findings.0.is_empty() { Ok(platform) } else { Err(findings.0) }
 }

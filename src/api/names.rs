@@ -4,6 +4,11 @@
 pub const GROUP: &str = "streamingplatform.dev";
 /// The one field manager that applies everything.
 pub const FIELD_MANAGER: &str = "streaming-operator";
+/// The field manager that holds `replicas` of a Deployment between [`FIELD_MANAGER`], which stops to apply
+/// it, and an autoscaler, which has not changed it yet.
+pub const HAND_OVER_MANAGER: &str = "streaming-operator-hand-over";
+/// The field manager of a platform's status.
+pub const STATUS_MANAGER: &str = "streaming-operator-status";
 /// On a platform that has something outside the cluster to settle before it goes.
 pub const FINALIZER: &str = "streamingplatform.dev/settle";
 
@@ -24,6 +29,15 @@ pub const LABEL_ATTEMPT: &str = "streamingplatform.dev/attempt";
 pub const ANNOTATION_APPLIED: &str = "streamingplatform.dev/applied";
 /// On a pod template: SHA-256 over the content of the Secrets and ConfigMaps that its containers read.
 pub const ANNOTATION_CONFIG: &str = "streamingplatform.dev/config-hash";
+
+/// Suffix of the database's objects, and of the Secret with which to connect to it.
+pub const DATABASE: &str = "database";
+/// Suffix of the cache's objects, and of the Secret with which to connect to it.
+pub const CACHE: &str = "cache";
+/// Suffix of the objects that transcoding Jobs share.
+pub const TRANSCODER: &str = "transcoder";
+/// Suffix of the Secret whose key `token` admits to what changes something in the backend.
+pub const API_TOKEN: &str = "api-token";
 
 /// Longest name of a platform, so that every child's name stays within 63 characters.
 pub const MAX_PLATFORM_NAME: usize = 40;

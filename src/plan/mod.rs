@@ -2,21 +2,45 @@
 //!
 //! Pure: no client, no clock, no randomness. Waiting is a value. The plan of a converged platform is empty.
 
-use crate::kinds::{Kind, ObjectKey};
+mod cache;
+pub mod check;
+mod database;
+mod diff;
+mod environment;
+mod gate;
+mod merge;
+mod object;
+
+mod references;
+mod server;
+pub mod workload;
+
+pub use references::references;
+
+use crate::{
+    api::{DataStatus, Endpoint},
+    kinds::{Kind, ObjectKey},
+    observe::Observed,
+    platform::{Platform, Scale},
+};
 use kube::api::DynamicObject;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything that one reconcile does, in the order of the fields.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
     /// Secrets to generate, because they are not there. An existing one is never overwritten.
     pub generate: Vec<GeneratedSecret>,
+    /// Deployments whose number of replicas is to be handed over to their autoscaler.
+    pub hand_over: Vec<HandOver>,
     /// Objects to apply, because they are absent or differ in a field that we own.
     pub apply: Vec<Desired>,
     /// Objects to delete, because the spec no longer asks for them.
     pub prune: Vec<ObjectKey>,
     /// What can't be done yet, and why.
     pub waiting: Vec<Waiting>,
+    /// What the platform consists of, for the status.
+    pub summary: Summary,
 }
 
 /// An object as it shall be: only the fields that we own.
@@ -24,21 +48,36 @@ pub struct Plan {
 pub struct Desired {
     /// Which object.
     pub key: ObjectKey,
-    /// Its fields, complete with labels, owner and the hash of the intent.
+    /// Its fields, complete with labels, owner and the hash of the intent. Where it has a UID, only the
+    /// object with that UID is meant: the API server refuses to make another.
     pub object: DynamicObject,
 }
 
-/// A Secret with a random value, made once.
+/// A Secret with a random value, made once. It gets its owner, if it has one, by [`Plan::apply`] as soon as
+/// it is observed: an owner that is applied can be taken away again, one that it was made with can't.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GeneratedSecret {
     /// Name of the Secret.
     pub name: String,
     /// Labels.
     pub labels: BTreeMap<String, String>,
-    /// Whether it goes with the platform (an owner reference). False where it opens retained data.
-    pub owned: bool,
     /// Values by key. `{random}` stands for 32 random characters of `[A-Za-z0-9]`, the same in every value.
     pub template: BTreeMap<String, String>,
+}
+
+/// A Deployment whose `replicas` we own although an autoscaler is there.
+///
+/// Whoever stops to apply a field that nobody else owns resets it to its default, which for `replicas` is 1.
+/// So another field manager ([`crate::api::names::HAND_OVER_MANAGER`]) applies the observed number first.
+/// The next plan leaves the field out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HandOver {
+    /// Name of the Deployment.
+    pub deployment: String,
+    /// UID of the Deployment; no other one is meant.
+    pub uid: String,
+    /// The number of replicas that was observed.
+    pub replicas: i64,
 }
 
 /// Something that can't be done yet.
@@ -60,10 +99,129 @@ pub enum WaitReason {
         /// The key, where the object is there and the key is not.
         key: Option<String>,
     },
+    /// The Secret is ours and about to be generated.
+    Generating(ObjectKey),
     /// Another object of the platform is not ready.
     NotReady(ObjectKey),
     /// The queue or a bucket is not there yet.
     Aws(String),
     /// The cluster does not serve this kind.
     NotServed(Kind),
+}
+
+/// What a platform consists of.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Summary {
+    /// The components, in the order of the spec.
+    pub components: Vec<ComponentSummary>,
+    /// Where they can be reached.
+    pub endpoints: Vec<Endpoint>,
+    /// The database, and the StatefulSet that runs it where the operator does.
+    pub database: Option<DataSummary>,
+    /// The cache, likewise.
+    pub cache: Option<DataSummary>,
+}
+
+/// A component.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComponentSummary {
+    /// Its name within the platform.
+    pub name: String,
+    /// Its Deployment.
+    pub deployment: ObjectKey,
+    /// The image that the spec resolves to.
+    pub image: String,
+    /// Replicas wanted now.
+    pub replicas: i32,
+}
+
+/// A database or cache.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSummary {
+    /// As the status shows it.
+    pub status: DataStatus,
+    /// The StatefulSet that must be ready; none: someone else runs it.
+    pub stateful_set: Option<ObjectKey>,
+}
+
+/// Brings the observed to the desired.
+#[must_use]
+pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
+    let intent = intent(platform, observed);
+    let keys: BTreeSet<_> = intent.keys();
+    let mut plan = Plan { summary: summary(platform, observed), ..Plan::default() };
+    for draft in intent.drafts {
+        match gate::gate(platform, draft, observed) {
+            Ok(desired) => {
+                if diff::differs(&desired, observed) {
+                    plan.apply.push(desired);
+                }
+            }
+            Err(waiting) => plan.waiting.extend(waiting),
+        }
+    }
+    plan.apply.sort_by_key(|desired| Kind::ALL.iter().position(|kind| *kind == desired.key.kind));
+    plan.hand_over = intent.hand_over;
+    plan.generate = intent.generate;
+    plan.generate
+        .retain(|secret| !observed.objects.contains_key(&ObjectKey::new(Kind::Secret, &secret.name)));
+    plan.prune = observed
+        .objects
+        .iter()
+        .filter(|(key, object)| !keys.contains(key) && diff::is_owned(platform, key.kind, object))
+        .map(|(key, _)| key.clone())
+        .collect();
+    if platform.suspended {
+        let Plan { generate, hand_over, apply, prune, waiting: _, summary: _ } = &mut plan;
+        generate.clear();
+        hand_over.clear();
+        apply.clear();
+        prune.clear();
+    }
+    debug_assert_eq!(check::check(platform, &plan), Vec::<String>::new());
+    plan
+}
+
+/// What shall be, before it is known what can be.
+#[derive(Debug, Default)]
+struct Intent {
+    drafts: Vec<object::Draft>,
+    generate: Vec<GeneratedSecret>,
+    hand_over: Vec<HandOver>,
+}
+
+impl Intent {
+    /// Everything that shall be there, whether it can be made yet or not.
+    fn keys(&self) -> BTreeSet<ObjectKey> {
+        let secrets = self.generate.iter().map(|secret| ObjectKey::new(Kind::Secret, &secret.name));
+        self.drafts.iter().map(|draft| draft.key.clone()).chain(secrets).collect()
+    }
+}
+
+fn intent(platform: &Platform, observed: &Observed) -> Intent {
+    let mut intent = Intent::default();
+    database::add(platform, observed, &mut intent);
+    cache::add(platform, observed, &mut intent);
+    workload::add(platform, observed, &mut intent);
+    intent
+}
+
+fn summary(platform: &Platform, observed: &Observed) -> Summary {
+    let components = platform.components.iter().map(|component| {
+        let deployment = ObjectKey::new(Kind::Deployment, platform.name.child(&component.name));
+        let replicas = match component.scale {
+            Scale::Fixed(replicas) => replicas,
+            Scale::Auto { min, .. } => object::integer(observed, &deployment, "/spec/replicas")
+                .and_then(|replicas| i32::try_from(replicas).ok())
+                .unwrap_or(min),
+        };
+        let image = component.image.reference.clone();
+        ComponentSummary { name: component.name.clone(), deployment, image, replicas }
+    });
+    Summary {
+        components: components.collect(),
+        endpoints: platform.components.iter().map(|it| workload::route::endpoint(platform, it)).collect(),
+        database: platform.database.as_ref().map(|data| server::summary(platform, "database", data)),
+        cache: platform.cache.as_ref().map(|data| server::summary(platform, "cache", data)),
+    }
 }

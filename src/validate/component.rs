@@ -3,7 +3,7 @@
 use super::{Figures, Findings};
 use crate::{
     api::{self, Autoscaling, Port, Size, StreamingPlatformSpec},
-    platform::{Component, Image, Role, Scale},
+    platform::{Component, Image, Role, Scale, Scheduling},
     settings::Settings,
 };
 use std::collections::BTreeSet;
@@ -92,7 +92,7 @@ fn component_of(
         resources: figures.complete(&field, spec.resources.clone(), findings),
         probes: spec.probes.clone(),
         service_account: spec.service_account.clone().unwrap_or_default(),
-        scheduling: spec.scheduling.clone().unwrap_or_default(),
+        scheduling: scheduling(&field, spec.scheduling.as_ref(), findings),
         pod_template: spec.pod_template.clone(),
         scale: scale(&field, spec.replicas, spec.autoscaling.as_ref(), findings),
         exposure: spec.exposure.clone().unwrap_or_default(),
@@ -113,6 +113,21 @@ fn ports(field: &str, ports: &[Port], findings: &mut Findings) -> Vec<Port> {
         }
     }
     ports.to_vec()
+}
+
+/// Where pods may run.
+pub(super) fn scheduling(field: &str, spec: Option<&api::Scheduling>, findings: &mut Findings) -> Scheduling {
+    let spec = spec.cloned().unwrap_or_default();
+    let affinity = spec.affinity.map(serde_json::from_value).transpose().unwrap_or_else(|error| {
+        findings.invalid(format!("{field}.scheduling.affinity"), format!("is no affinity: {error}"));
+        None
+    });
+    Scheduling {
+        node_selector: spec.node_selector,
+        tolerations: spec.tolerations,
+        affinity,
+        priority_class_name: spec.priority_class_name,
+    }
 }
 
 fn scale(
@@ -142,7 +157,7 @@ fn scale(
 fn check_variables(field: &str, spec: &api::Component, findings: &mut Findings) {
     for variable in &spec.env {
         let Some(value) = &variable.value else { continue };
-        if SECRET_VARIABLES.contains(&variable.name.as_str()) || holds_password(value) {
+        if holds_secret(&variable.name, value) {
             findings.invalid(
                 format!("{field}.env[{}]", variable.name),
                 "holds a secret in plain text; put it into a Secret and use valueFrom.secretKeyRef",
@@ -151,8 +166,12 @@ fn check_variables(field: &str, spec: &api::Component, findings: &mut Findings) 
     }
 }
 
-/// Whether a value is a URL with a password, other than one that is put together from other variables.
-pub(crate) fn holds_password(value: &str) -> bool {
+/// Whether a variable holds a secret: by its name, or because it is a URL with a password, other than one
+/// that is put together from other variables.
+pub(crate) fn holds_secret(variable: &str, value: &str) -> bool {
+    if SECRET_VARIABLES.contains(&variable) {
+        return true;
+    }
     let Some((_, rest)) = value.split_once("://") else { return false };
     let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
     authority

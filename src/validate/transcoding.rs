@@ -1,6 +1,6 @@
 //! Transcoding: queue, buckets, Job.
 
-use super::{Figures, Findings, duration};
+use super::{Figures, Findings, component, duration};
 use crate::{
     api,
     platform::{Bucket, Image, JobTemplate, Platform, Queue, Role, Transcoding},
@@ -145,7 +145,7 @@ fn job(spec: api::JobTemplate, settings: &Settings, findings: &mut Findings) -> 
             findings,
         ),
         service_account: spec.service_account.unwrap_or_default(),
-        scheduling: spec.scheduling.unwrap_or_default(),
+        scheduling: component::scheduling(field, spec.scheduling.as_ref(), findings),
         pod_template: spec.pod_template,
     }
 }
