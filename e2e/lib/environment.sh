@@ -57,6 +57,6 @@ environment_up() {
 environment_down() {
   cluster_down
   emulator_down
-  rm -rf "$EMULATOR" "$STATE/$CLUSTER"/{images,kubeconfig,kind.yaml,resolv.conf}
+  find "$STATE/$CLUSTER" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf {} +
   if ((ENGINE_OWN)) && [[ -z $(docker ps --quiet) ]]; then engine_down; fi
 }

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # The operator, installed by its chart, and the platform of the environment.
 
-OPERATOR_NAMESPACE=streaming-system
+OPERATOR_NAMESPACE=streaming-operator
 PLATFORM=demo
 
 # operator_install: installs the chart, or upgrades it when it is there, with the images just built.
