@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Go tools of pinned versions: each folder of e2e/tools is a Go module whose `tool` lines say what to
-# build. The binaries of a module are one cache entry, keyed by its go.mod, go.sum, Go and this recipe.
+# build, or which has a main.go of its own. The binaries of a module are one cache entry, keyed by its
+# files, Go's version and this recipe.
 
 # The version that a module pins for a Go module path.
 go_version() {
@@ -16,7 +17,7 @@ tool_dir() {
   local dir=$E2E_DIR/tools/$1 key
   key=$( (
     cd "$dir"
-    cat go.mod go.sum
+    cat ./*
     declare -f build_tools
     go env GOVERSION GOOS GOARCH
   ) | sha256sum | cut -c1-12)
@@ -24,7 +25,7 @@ tool_dir() {
 }
 
 build_tools() {
-  local module=$1 out=$2 ldflags="-s -w" cgo=0 tags=""
+  local module=$1 out=$2 ldflags="-s -w" cgo=0 tags="" packages=tool
   case $module in
     kubernetes) ldflags+=" -X k8s.io/component-base/version.gitVersion=$KUBERNETES_VERSION" ;;
     containerd) ldflags+=" -X github.com/containerd/containerd/v2/version.Version=$(go_version containerd github.com/containerd/containerd/v2)" ;;
@@ -32,8 +33,9 @@ build_tools() {
     runc) cgo=1 tags=seccomp ;;
   esac
   cd "$E2E_DIR/tools/$module"
+  [[ ! -e main.go ]] || packages=.
   CGO_ENABLED=$cgo GOFLAGS=-mod=readonly go build -v -buildvcs=false -trimpath -tags "$tags" \
-    -ldflags "$ldflags" -o "$out/" tool
+    -ldflags "$ldflags" -o "$out/" "$packages"
   # A main package at the root of its module is named after the module's last element.
   if [[ -e $out/server ]]; then mv "$out/server" "$out/etcd"; fi
 }
