@@ -23,7 +23,7 @@ npm_packages() {
 lint() {
   check "cargo fmt" cargo fmt --all --check
   check "clippy" cargo clippy --locked --workspace --all-targets -- --deny warnings
-  check "cargo deny" cargo deny --locked check
+  check "cargo deny" deny_dependencies
   check "web types and lints" npm --prefix "$WEB" run lint
   check "shellcheck" lint_scripts
   check "chart" lint_chart

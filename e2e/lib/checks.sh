@@ -52,6 +52,18 @@ lint_scripts() {
   scripts | xargs shellcheck
 }
 
+# Licences, sources and duplicates are checked everywhere; advisories where their database can be fetched.
+deny_dependencies() {
+  local checks=(bans licenses sources)
+  cd "$REPO_DIR"
+  if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code https://github.com/RustSec/advisory-db HEAD; then
+    checks+=(advisories)
+  else
+    echo "the advisory database can't be reached: advisories are not checked"
+  fi
+  cargo deny --locked check "${checks[@]}"
+}
+
 # kubeconform's usual schemas come from the network; ours are made of the Kubernetes module's own.
 schemas_dir() { echo "$CACHE/schemas/$KUBERNETES_VERSION-$(hash_of "$E2E_DIR/lib/schemas.py")"; }
 
