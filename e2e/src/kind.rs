@@ -10,6 +10,7 @@ pub mod helm;
 pub mod jobs;
 pub mod platform;
 pub mod relay;
+pub mod spec;
 
 pub use platform::Platform;
 

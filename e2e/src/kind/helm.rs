@@ -49,6 +49,14 @@ pub async fn upgrade(chart: &str, values: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Installs or upgrades the release from the working tree's chart.
+///
+/// # Errors
+/// When Helm fails.
+pub async fn upgrade_tree(values: &Value) -> Result<()> {
+    upgrade(chart().to_str().context("the path of the chart is UTF-8")?, values).await
+}
+
 /// Removes the release, and waits until its pods are gone.
 ///
 /// # Errors
