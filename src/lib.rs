@@ -2,7 +2,11 @@
 //!
 //! See `ARCHITECTURE.md` for the way through the code.
 
+pub mod admin;
 pub mod api;
+pub mod apply;
+pub mod cli;
+pub mod controller;
 pub mod dispatch;
 pub mod kinds;
 pub mod metrics;
@@ -11,4 +15,5 @@ pub mod plan;
 pub mod platform;
 pub mod quantity;
 pub mod settings;
+pub mod status;
 pub mod validate;

@@ -1,8 +1,9 @@
 //! The streaming operator.
-use kube::CustomResourceExt;
-fn main() -> anyhow::Result<()> {
-    use std::io::Write;
-    std::io::stdout()
-        .write_all(serde_saphyr::to_string(&streaming_operator::api::StreamingPlatform::crd())?.as_bytes())?;
-    Ok(())
+
+use clap::Parser;
+use std::process::ExitCode;
+use streaming_operator::cli::Cli;
+
+fn main() -> ExitCode {
+    Cli::parse().run()
 }

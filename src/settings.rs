@@ -1,6 +1,6 @@
 //! What the administrator decides for all platforms: images, allow-lists, limits.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
 /// Settings of the operator, from its command line.
 #[derive(Clone, Debug)]
@@ -59,6 +59,19 @@ impl Settings {
     }
 }
 
+impl FromStr for RolePattern {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (namespace, role_arn) =
+            text.split_once('=').ok_or("expected `namespace=role-arn`, with `*` for any namespace")?;
+        if namespace.is_empty() || !role_arn.starts_with("arn:") {
+            return Err("expected `namespace=role-arn`, with `*` for any namespace");
+        }
+        Ok(Self { namespace: namespace.to_owned(), role_arn: role_arn.to_owned() })
+    }
+}
+
 impl RolePattern {
     fn admits(&self, namespace: &str, role_arn: &str) -> bool {
         (self.namespace == "*" || self.namespace == namespace)
@@ -97,8 +110,7 @@ mod tests {
         #[case] namespace: &str,
         #[case] admitted: bool,
     ) {
-        let (pattern_namespace, role_arn) = pattern.split_once('=').unwrap();
-        let pattern = RolePattern { namespace: pattern_namespace.to_owned(), role_arn: role_arn.to_owned() };
+        let pattern: RolePattern = pattern.parse().unwrap();
         assert_eq!(pattern.admits(namespace, "arn:aws:iam::123456789012:role/media-x"), admitted);
     }
 

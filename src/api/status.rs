@@ -68,6 +68,18 @@ pub enum ConditionType {
 }
 
 impl ConditionType {
+    /// Every type.
+    pub const ALL: [Self; 8] = [
+        Self::Ready,
+        Self::Reconciling,
+        Self::Stalled,
+        Self::WorkloadsAvailable,
+        Self::DatabaseReady,
+        Self::CacheReady,
+        Self::TranscodingReady,
+        Self::JobsHealthy,
+    ];
+
     /// The type as it stands in the status.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -129,7 +129,8 @@ impl Default for Cluster {
             versions: RwLock::default(),
             served: RwLock::default(),
             changes: broadcast::Sender::new(CHANGES),
-            unsynced: watch::Sender::new(0),
+            // One for the start of the watches itself: before, nothing is synced.
+            unsynced: watch::Sender::new(1),
         }
     }
 }
@@ -195,7 +196,7 @@ impl Cluster {
         self.unsynced.send_modify(|n| *n += 1);
     }
 
-    /// A watch has listed its objects for the first time.
+    /// A watch has listed its objects for the first time, or all watches were started.
     pub fn watch_synced(&self) {
         self.unsynced.send_modify(|n| *n = n.saturating_sub(1));
     }

@@ -11,6 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 /// Longest part of a message of Kubernetes or of a container that is passed on.
 const QUOTE: usize = 300;
 
+/// How a trouble begins where no pod is made at all.
+pub const REFUSED: &str = "Kubernetes refuses its pods";
+
 /// The most telling trouble of each component, by the component's name.
 pub fn troubles<'a>(
     objects: &BTreeMap<ObjectKey, Arc<DynamicObject>>,
@@ -27,7 +30,7 @@ pub fn troubles<'a>(
         if let (Kind::Deployment, Some(component)) = (key.kind, object.labels().get(names::LABEL_NAME))
             && let Some(message) = replica_failure(object)
         {
-            note(component, (0, format!("Kubernetes refuses its pods: {}", quote(&message))));
+            note(component, (0, format!("{REFUSED}: {}", quote(&message))));
         }
     }
     for pod in pods {

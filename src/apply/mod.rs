@@ -1,0 +1,6 @@
+//! apply: carries a plan out.
+//!
+//! Idempotent. One object that is refused or fails never stops the others: each gets its own result in
+//! [`Applied`](cluster::Applied).
+
+pub mod cluster;

@@ -1,0 +1,302 @@
+//! The command line.
+
+use crate::{
+    admin,
+    api::StreamingPlatform,
+    controller::{Controller, Replica, lease::Timing, rbac},
+    metrics::Metrics,
+    settings::{Images, RolePattern, Settings},
+};
+use anyhow::Context;
+use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+use kube::{Client, CustomResourceExt};
+use serde::Serialize;
+use std::{
+    io::{self, Write},
+    net::SocketAddr,
+    process::ExitCode,
+    time::Duration,
+};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
+use tokio_util::sync::CancellationToken;
+
+/// Runs streaming platforms on Kubernetes, each from one StreamingPlatform manifest.
+#[derive(Debug, Parser)]
+#[command(version, propagate_version = true, max_term_width = 110)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the operator, in a cluster or with the current kubeconfig
+    Run(Box<Run>),
+    /// Print the CustomResourceDefinition, to be applied server-side
+    Crd,
+    /// Print the RBAC rules that the operator needs in each watched namespace
+    Rbac {
+        /// Print those for leader election, in the operator's own namespace, instead
+        #[arg(long)]
+        leader_election: bool,
+    },
+    /// Print completions for a shell
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Run {
+    #[command(flatten)]
+    settings: SettingsArgs,
+    #[command(flatten)]
+    replica: ReplicaArgs,
+    /// Address of /live, /ready and /metrics
+    #[arg(long, env = "STREAMING_OPERATOR_LISTEN", default_value = "0.0.0.0:8080")]
+    listen: SocketAddr,
+}
+
+/// What the administrator decides for all platforms.
+#[derive(Debug, Args)]
+pub struct SettingsArgs {
+    #[command(flatten)]
+    images: ImageArgs,
+    /// Base URLs that a platform's spec.aws.endpointURL may name; none when left out
+    #[arg(
+        long,
+        value_name = "URL",
+        value_delimiter = ',',
+        env = "STREAMING_OPERATOR_ALLOWED_AWS_ENDPOINTS",
+        help_heading = "Limits of platforms"
+    )]
+    allowed_aws_endpoints: Vec<String>,
+    /// Roles that platforms may assume: `*` as namespace is any, in the ARN any characters but / and :
+    #[arg(
+        long,
+        value_name = "NAMESPACE=ARN",
+        value_delimiter = ',',
+        env = "STREAMING_OPERATOR_ALLOWED_ROLE_ARNS",
+        help_heading = "Limits of platforms"
+    )]
+    allowed_role_arns: Vec<RolePattern>,
+    /// Namespaces whose platforms are run; all when left out
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        env = "STREAMING_OPERATOR_WATCH_NAMESPACES",
+        help_heading = "Limits of platforms"
+    )]
+    watch_namespaces: Vec<String>,
+    /// Look at every platform at least this often, as a net below the watches
+    #[arg(long, value_parser = duration, env = "STREAMING_OPERATOR_RESYNC", default_value = "10m")]
+    resync: Duration,
+}
+
+/// Images of what platforms leave unsaid.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Images of what platforms leave unsaid")]
+struct ImageArgs {
+    /// Frontend
+    #[arg(long, env = "STREAMING_OPERATOR_FRONTEND_IMAGE", default_value = concat!("streaming-operator/frontend:", env!("CARGO_PKG_VERSION")))]
+    frontend_image: String,
+    /// Backend
+    #[arg(long, env = "STREAMING_OPERATOR_BACKEND_IMAGE", default_value = concat!("streaming-operator/backend:", env!("CARGO_PKG_VERSION")))]
+    backend_image: String,
+    /// Worker
+    #[arg(long, env = "STREAMING_OPERATOR_WORKER_IMAGE", default_value = concat!("streaming-operator/worker:", env!("CARGO_PKG_VERSION")))]
+    worker_image: String,
+    /// Transcoding Jobs
+    #[arg(long, env = "STREAMING_OPERATOR_TRANSCODER_IMAGE", default_value = concat!("streaming-operator/transcoder:", env!("CARGO_PKG_VERSION")))]
+    transcoder_image: String,
+    /// Embedded databases: the official postgres image, or one with its contract
+    #[arg(long, env = "STREAMING_OPERATOR_POSTGRES_IMAGE", default_value = "postgres:15-bookworm")]
+    postgres_image: String,
+    /// Embedded caches: the official redis or valkey/valkey image, or one with its contract
+    #[arg(long, env = "STREAMING_OPERATOR_REDIS_IMAGE", default_value = "redis:7-bookworm")]
+    redis_image: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Leader election")]
+struct ReplicaArgs {
+    /// Name of this replica among the candidates; unique
+    #[arg(long, env = "POD_NAME", default_value = "streaming-operator")]
+    identity: String,
+    /// Namespace of the Lease
+    #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
+    lease_namespace: String,
+    /// Name of the Lease
+    #[arg(long, env = "STREAMING_OPERATOR_LEASE_NAME", default_value = "streaming-operator")]
+    lease_name: String,
+    /// Platforms that are reconciled at a time
+    #[arg(long, env = "STREAMING_OPERATOR_CONCURRENCY", default_value_t = 32, value_parser = positive)]
+    concurrency: usize,
+}
+
+impl Cli {
+    /// Does what the command line says.
+    pub fn run(self) -> ExitCode {
+        let done = match self.command {
+            Command::Run(run) => run.run(),
+            Command::Crd => print_yaml(&StreamingPlatform::crd()),
+            Command::Rbac { leader_election: false } => print_yaml(&rbac::rules()),
+            Command::Rbac { leader_election: true } => print_yaml(&rbac::leader_election_rules()),
+            Command::Completions { shell } => {
+                clap_complete::generate(shell, &mut Self::command(), "streaming-operator", &mut io::stdout());
+                Ok(())
+            }
+        };
+        match done {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                // Where the log can't be: a command line that failed to start.
+                drop(writeln!(io::stderr(), "error: {error:#}"));
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+impl Run {
+    fn run(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(self.until_signalled())
+    }
+
+    async fn until_signalled(self) -> anyhow::Result<()> {
+        let telemetry = service_common::telemetry::init("streaming-operator")?;
+        let ended = self.serve().await;
+        telemetry.shutdown().await;
+        ended
+    }
+
+    async fn serve(self) -> anyhow::Result<()> {
+        let stop = CancellationToken::new();
+        let (mut terminate, mut interrupt) =
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        tokio::spawn({
+            let stop = stop.clone();
+            async move {
+                tokio::select! {
+                    _ = terminate.recv() => tracing::info!(signal = "SIGTERM", "stopping"),
+                    _ = interrupt.recv() => tracing::info!(signal = "SIGINT", "stopping"),
+                }
+                stop.cancel();
+            }
+        });
+        let client = Client::try_default()
+            .await
+            .context("no way to Kubernetes: neither in a cluster nor a kubeconfig")?;
+        let listener = TcpListener::bind(self.listen)
+            .await
+            .with_context(|| format!("can't listen on {}", self.listen))?;
+        let metrics = Metrics::default();
+        let controller = Controller::new(client, self.settings.into(), self.replica.into(), metrics.clone());
+        tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %self.listen, "starts");
+        let admin = tokio::spawn(admin::serve(listener, metrics, controller.cluster(), stop.clone()));
+        let ended = controller.run(stop.clone()).await;
+        stop.cancel();
+        admin.await.context("the admin server panicked")?.context("the admin server failed")?;
+        Ok(ended?)
+    }
+}
+
+impl From<SettingsArgs> for Settings {
+    fn from(args: SettingsArgs) -> Self {
+        let ImageArgs {
+            frontend_image,
+            backend_image,
+            worker_image,
+            transcoder_image,
+            postgres_image,
+            redis_image,
+        } = args.images;
+        Self {
+            images: Images {
+                frontend: frontend_image,
+                backend: backend_image,
+                worker: worker_image,
+                transcoder: transcoder_image,
+                postgres: postgres_image,
+                redis: redis_image,
+            },
+            allowed_aws_endpoints: args.allowed_aws_endpoints,
+            allowed_roles: args.allowed_role_arns,
+            watch_namespaces: args.watch_namespaces,
+            resync: args.resync,
+        }
+    }
+}
+
+impl From<ReplicaArgs> for Replica {
+    fn from(args: ReplicaArgs) -> Self {
+        Self {
+            identity: args.identity,
+            lease_namespace: args.lease_namespace,
+            lease_name: args.lease_name,
+            timing: Timing::default(),
+            concurrency: args.concurrency,
+        }
+    }
+}
+
+/// A positive duration such as `90s` or `10m`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let duration: jiff::SignedDuration = text.parse().map_err(|error: jiff::Error| error.to_string())?;
+    Duration::try_from(duration)
+        .ok()
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "expected a positive duration such as 90s or 10m".to_owned())
+}
+
+fn positive(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|&number| number > 0).ok_or_else(|| "expected a number above 0".to_owned())
+}
+
+fn print_yaml(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(io::stdout().write_all(serde_saphyr::to_string(value)?.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn lists_are_read_from_one_value() {
+        let line = [
+            "streaming-operator",
+            "run",
+            "--allowed-role-arns",
+            "media=arn:aws:iam::1:role/a,*=arn:aws:iam::2:role/*",
+            "--watch-namespaces",
+            "a,b",
+            "--resync",
+            "90s",
+        ];
+        let Command::Run(run) = Cli::try_parse_from(line).unwrap().command else { panic!("not run") };
+        let settings = Settings::from(run.settings);
+        assert_eq!(settings.watch_namespaces, ["a", "b"]);
+        assert_eq!(settings.allowed_roles[1].namespace, "*");
+        assert_eq!(settings.resync, Duration::from_secs(90));
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for flags in [["--resync", "0s"], ["--concurrency", "0"], ["--allowed-role-arns", "role/x"]] {
+            let line = ["streaming-operator", "run", flags[0], flags[1]];
+            assert!(Cli::try_parse_from(line).is_err(), "{flags:?}");
+        }
+    }
+}

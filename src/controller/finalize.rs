@@ -1,0 +1,72 @@
+//! Deletion: what lives outside the cluster is settled before a platform goes.
+//!
+//! Objects in the cluster go by their owner references. The finalizer is only on platforms that have, or had,
+//! something outside: put there before the first of it is made, taken away after the last of it is settled.
+
+use super::{pipeline::Pipeline, retry::Outcome, worker::Done};
+use crate::{
+    api::{StreamingPlatform, names},
+    apply::cluster::Applied,
+    kinds::PlatformKey,
+    status::View,
+};
+use kube::{
+    ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use tracing::{info, warn};
+
+impl Pipeline {
+    /// Brings the deletion of a platform a step further.
+    pub(super) async fn finalize(&self, key: &PlatformKey, resource: &StreamingPlatform) -> Done {
+        if !has_finalizer(resource) {
+            // Garbage collection does the rest.
+            return Outcome::Deleted.into();
+        }
+        match self.set_finalizer(key, resource, false).await {
+            Ok(()) => {
+                info!("settled; the platform goes");
+                Outcome::Deleted.into()
+            }
+            Err(error) => {
+                warn!(%error, "can't take the finalizer away");
+                let failure = error.to_string();
+                let view = View::Deleting { waiting: &[], failure: Some(&failure) };
+                self.publish(key, resource, view, &Applied::default()).await;
+                Outcome::Failed.into()
+            }
+        }
+    }
+
+    /// Puts our finalizer on the platform, or takes it away; those of others stay. The resource version makes
+    /// it fail on a platform that changed meanwhile, or that is gone and was made again.
+    pub(super) async fn set_finalizer(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        present: bool,
+    ) -> Result<(), kube::Error> {
+        let mut finalizers = resource.finalizers().to_vec();
+        finalizers.retain(|finalizer| finalizer != names::FINALIZER);
+        if present {
+            finalizers.push(names::FINALIZER.to_owned());
+        }
+        let patch = json!({
+            "metadata": {"resourceVersion": resource.resource_version(), "finalizers": finalizers},
+        });
+        self.metrics.wrote("patch", "StreamingPlatform");
+        let params =
+            PatchParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PatchParams::default() };
+        match self.api(key).patch(&key.name, &params, &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Whether our finalizer is on the platform.
+pub(super) fn has_finalizer(resource: &StreamingPlatform) -> bool {
+    resource.finalizers().iter().any(|finalizer| finalizer == names::FINALIZER)
+}

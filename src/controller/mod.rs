@@ -1,0 +1,156 @@
+//! The controller: watches, leader election and the loop around the pipeline.
+//!
+//! Every replica watches; only the leader acts. Losing the lease ends the process: it starts afresh as a
+//! candidate.
+
+pub mod events;
+mod finalize;
+pub mod lease;
+mod pipeline;
+mod queue;
+pub mod rbac;
+pub mod retry;
+mod stores;
+mod worker;
+
+use crate::{kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster, settings::Settings};
+use kube::Client;
+use lease::{Candidate, Leadership, Lost, Timing};
+use pipeline::Pipeline;
+use retry::{Policy, Retry};
+use std::{
+    hash::{BuildHasher, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{
+    sync::{broadcast, mpsc},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How long reconciles that run may take to end after a stop. With the release of the lease this bounds a
+/// hand-over to 2 s.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How this replica takes part.
+#[derive(Clone, Debug)]
+pub struct Replica {
+    /// Its name among the candidates; unique, such as the pod's name.
+    pub identity: String,
+    /// Namespace of the Lease.
+    pub lease_namespace: String,
+    /// Name of the Lease.
+    pub lease_name: String,
+    /// How leadership is timed.
+    pub timing: Timing,
+    /// How many platforms are reconciled at a time.
+    pub concurrency: usize,
+}
+
+/// The controller of one replica.
+pub struct Controller {
+    client: Client,
+    settings: Settings,
+    replica: Replica,
+    metrics: Metrics,
+    cluster: Arc<Cluster>,
+}
+
+impl Controller {
+    /// A controller that has not begun.
+    pub fn new(client: Client, settings: Settings, replica: Replica, metrics: Metrics) -> Self {
+        Self { client, settings, replica, metrics, cluster: Arc::default() }
+    }
+
+    /// What its watches saw.
+    pub fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster)
+    }
+
+    /// Watches, leads when elected, and returns after `stop`.
+    ///
+    /// # Errors
+    /// [`Lost`] when it led and could not keep the lease. Nothing of it acts any more.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), Lost> {
+        let Replica { identity, lease_namespace, lease_name, timing, .. } = &self.replica;
+        let mut watches = JoinSet::new();
+        let started = async {
+            stores::spawn(&self.client, &self.settings.watch_namespaces, &self.cluster, &mut watches).await;
+            self.cluster.synced().await;
+            info!("all watches have listed their objects");
+        };
+        tokio::select! {
+            () = started => {}
+            () = stop.cancelled() => return Ok(()),
+        }
+        let candidate = Candidate::new(self.client.clone(), lease_namespace, lease_name, identity, *timing);
+        let leadership = tokio::select! {
+            leadership = candidate.elected() => leadership,
+            () = stop.cancelled() => return Ok(()),
+        };
+        self.metrics.leads(true);
+        let ended = self.lead(&candidate, leadership, &stop).await;
+        self.metrics.leads(false);
+        ended
+    }
+
+    async fn lead(
+        &self,
+        candidate: &Candidate,
+        mut leadership: Leadership,
+        stop: &CancellationToken,
+    ) -> Result<(), Lost> {
+        let identity = &self.replica.identity;
+        let pipeline = Arc::new(Pipeline::new(
+            self.client.clone(),
+            self.cluster(),
+            self.settings.clone(),
+            self.metrics.clone(),
+            identity,
+        ));
+        let (trigger, triggers) = mpsc::unbounded_channel();
+        let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
+        let concurrency = self.replica.concurrency;
+        let work = worker::work(
+            triggers,
+            concurrency,
+            retry,
+            &self.metrics,
+            stop,
+            PATIENCE,
+            move |key: PlatformKey| {
+                let pipeline = Arc::clone(&pipeline);
+                async move { pipeline.reconcile(&key).await }
+            },
+        );
+        tokio::select! {
+            // Dropping the work aborts what runs: nothing may act past the lease.
+            lost = candidate.hold(&mut leadership) => {
+                warn!(error = %lost, "stops acting");
+                return Err(lost);
+            }
+            () = work => {}
+            () = forward(&self.cluster, trigger) => {}
+        }
+        candidate.release(leadership).await;
+        Ok(())
+    }
+}
+
+/// Turns changes that the watches announce into triggers; begins with every platform.
+async fn forward(cluster: &Cluster, trigger: mpsc::UnboundedSender<PlatformKey>) {
+    let mut changes = cluster.changes();
+    let everything = || cluster.platforms.platforms().into_iter().try_for_each(|key| trigger.send(key));
+    let mut sent = everything();
+    while sent.is_ok() {
+        sent = match changes.recv().await {
+            // Jobs concern the dispatcher, which triggers what its report concerns.
+            Ok(change) if change.part == crate::observe::cluster::Part::Jobs => Ok(()),
+            Ok(change) => trigger.send(change.platform),
+            Err(broadcast::error::RecvError::Lagged(_)) => everything(),
+            Err(broadcast::error::RecvError::Closed) => return,
+        };
+    }
+}

@@ -1,0 +1,219 @@
+//! One platform, once: observe → validate → plan → apply → status.
+
+use super::{
+    events::{self, Events},
+    retry::Outcome,
+    worker::Done,
+};
+use crate::{
+    api::{StreamingPlatform, StreamingPlatformStatus, names},
+    apply::cluster::{Applied, Applier},
+    kinds::PlatformKey,
+    metrics::{Load, Metrics},
+    observe::{
+        Observed,
+        cluster::Cluster,
+        references::{ReadError, References},
+    },
+    plan,
+    settings::Settings,
+    status::{self, View},
+    validate,
+};
+use jiff::Timestamp;
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    api::{Patch, PatchParams},
+};
+use serde_json::json;
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tracing::{debug, warn};
+
+/// Longest that one reconcile may take. A call that hangs must not hold its place for ever.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// Everything that a reconcile needs, shared by all.
+pub struct Pipeline {
+    pub(super) client: Client,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) references: References,
+    pub(super) applier: Applier,
+    pub(super) events: Events,
+    pub(super) settings: Settings,
+    pub(super) metrics: Metrics,
+    memory: Mutex<HashMap<PlatformKey, Memory>>,
+}
+
+/// What is remembered of a platform between two reconciles. A new leader does well without.
+#[derive(Clone, Debug, Default)]
+struct Memory {
+    /// The status that was last written, and the resource version of the platform that it was made from: as
+    /// long as the watch shows that one, it has not seen the status yet.
+    written: Option<(Option<String>, StreamingPlatformStatus)>,
+    load: Load,
+}
+
+impl Pipeline {
+    /// A pipeline that reads from `cluster` and writes with `client`.
+    pub fn new(
+        client: Client,
+        cluster: Arc<Cluster>,
+        settings: Settings,
+        metrics: Metrics,
+        identity: &str,
+    ) -> Self {
+        Self {
+            references: References::new(client.clone(), Arc::clone(&cluster)),
+            applier: Applier::new(client.clone(), metrics.clone()),
+            events: Events::new(client.clone(), identity),
+            client,
+            cluster,
+            settings,
+            metrics,
+            memory: Mutex::default(),
+        }
+    }
+
+    /// Brings one platform a step further.
+    pub async fn reconcile(&self, key: &PlatformKey) -> Done {
+        let Some(resource) = self.cluster.platform(key) else {
+            self.forget(key);
+            return Outcome::Deleted.into();
+        };
+        let pass = async {
+            if resource.meta().deletion_timestamp.is_some() {
+                self.finalize(key, &resource).await
+            } else {
+                self.pass(key, &resource).await
+            }
+        };
+        if let Ok(done) = tokio::time::timeout(LIMIT, pass).await {
+            return done;
+        }
+        warn!(limit = ?LIMIT, "a reconcile took too long and was given up");
+        let view = View::Unread("a call was not answered within 60 s");
+        self.publish(key, &resource, view, &Applied::default()).await;
+        Outcome::Failed.into()
+    }
+
+    async fn pass(&self, key: &PlatformKey, resource: &StreamingPlatform) -> Done {
+        let observed = match self.observe(key, resource).await {
+            Ok(observed) => observed,
+            Err(error) => {
+                warn!(%error, "can't observe the platform");
+                let error = error.to_string();
+                self.publish(key, resource, View::Unread(&error), &Applied::default()).await;
+                return Outcome::Failed.into();
+            }
+        };
+        let platform = match validate::validate(resource, &observed, &self.settings) {
+            Ok(platform) => platform,
+            Err(findings) => {
+                let done = self.publish(key, resource, View::Invalid(&findings), &Applied::default()).await;
+                return if done { Outcome::Invalid.into() } else { Outcome::Failed.into() };
+            }
+        };
+        let plan = plan::plan(&platform, &observed);
+        let uid = resource.uid().unwrap_or_default();
+        let applied = self.applier.apply(key, &uid, &plan, &observed).await;
+        let view = View::Planned { platform: &platform, observed: &observed, plan: &plan, applied: &applied };
+        let written = self.publish(key, resource, view, &applied).await;
+        let failed = !written || !applied.failed().is_empty() || !applied.refused().is_empty();
+        let outcome = if failed {
+            Outcome::Failed
+        } else if !plan.waiting.is_empty() {
+            Outcome::Waiting
+        } else if applied.changed_anything() {
+            Outcome::Applied
+        } else {
+            Outcome::Converged
+        };
+        outcome.into()
+    }
+
+    pub(super) async fn observe(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+    ) -> Result<Observed, ReadError> {
+        let references = self.references.of(&key.namespace, plan::references(resource)).await?;
+        Ok(Observed { references, ..self.cluster.observe(key) })
+    }
+
+    /// Writes the status if it changed, and tells what happened. False if it could not be written.
+    pub(super) async fn publish(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        view: View<'_>,
+        applied: &Applied,
+    ) -> bool {
+        let before = self.present_status(key, resource);
+        let after = status::status(resource, &before, view, Timestamp::now());
+        let mut notices = events::of_changes(applied);
+        let mut written = true;
+        if status::differs(&after, &before) {
+            match self.write_status(key, &after).await {
+                Ok(()) => {
+                    notices.extend(events::of_transitions(&before, &after));
+                    let seen = (resource.resource_version(), after);
+                    self.memory().entry(key.clone()).or_default().written = Some(seen);
+                }
+                // It went while we looked at it.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                Err(error) => {
+                    warn!(%error, "can't write the status");
+                    written = false;
+                }
+            }
+        }
+        self.events.publish(resource, notices).await;
+        written
+    }
+
+    /// The status as it is now: what the watch shows, or what was written since.
+    fn present_status(&self, key: &PlatformKey, resource: &StreamingPlatform) -> StreamingPlatformStatus {
+        match self.memory().get(key).and_then(|memory| memory.written.clone()) {
+            Some((version, status)) if version == resource.resource_version() => status,
+            _ => resource.status.clone().unwrap_or_default(),
+        }
+    }
+
+    /// Server-side apply with a manager of its own: what is no longer said disappears by itself, which a
+    /// merge patch would have to spell out, and conditions of others survive, which it would replace.
+    async fn write_status(
+        &self,
+        key: &PlatformKey,
+        status: &StreamingPlatformStatus,
+    ) -> Result<(), kube::Error> {
+        let patch = json!({
+            "apiVersion": StreamingPlatform::api_version(&()),
+            "kind": StreamingPlatform::kind(&()),
+            "metadata": {"name": key.name},
+            "status": status,
+        });
+        debug!("the status changed");
+        self.metrics.wrote("apply", "StreamingPlatform/status");
+        let params = PatchParams::apply(names::STATUS_MANAGER).force();
+        self.api(key).patch_status(&key.name, &params, &Patch::Apply(&patch)).await.map(drop)
+    }
+
+    pub(super) fn api(&self, key: &PlatformKey) -> Api<StreamingPlatform> {
+        Api::namespaced(self.client.clone(), &key.namespace)
+    }
+
+    fn forget(&self, key: &PlatformKey) {
+        if let Some(memory) = self.memory().remove(key) {
+            self.metrics.load(memory.load, Load::default());
+        }
+    }
+
+    fn memory(&self) -> MutexGuard<'_, HashMap<PlatformKey, Memory>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

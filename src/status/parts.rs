@@ -1,0 +1,243 @@
+//! The parts of a platform, and what is to be said of each.
+
+use super::{explain, on};
+use crate::{
+    api::{ConditionReason, ConditionType, TranscodingStatus, names},
+    apply::cluster::Applied,
+    kinds::{Kind, ObjectKey},
+    observe::{Observed, Reference, Referenced},
+    plan::{ComponentSummary, DataSummary, Plan, WaitReason, Waiting},
+    platform::Platform,
+};
+
+/// A part with its condition.
+#[derive(Clone, Debug)]
+pub(super) struct Part {
+    pub kind: ConditionType,
+    /// Whether the platform can't serve without it.
+    pub serves: bool,
+    pub verdict: Verdict,
+}
+
+/// What is to be said of a part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Good(String),
+    /// Not there yet, and on its way by itself.
+    Moving {
+        reason: ConditionReason,
+        message: String,
+    },
+    /// Someone must mend something.
+    Stuck {
+        reason: ConditionReason,
+        message: String,
+    },
+}
+
+impl Verdict {
+    pub fn is_good(&self) -> bool {
+        matches!(self, Self::Good(_))
+    }
+
+    pub fn reason(&self) -> ConditionReason {
+        match self {
+            Self::Good(_) => ConditionReason::AsExpected,
+            Self::Moving { reason, .. } | Self::Stuck { reason, .. } => *reason,
+        }
+    }
+
+    pub fn message(&self) -> &str {
+        match self {
+            Self::Good(message) | Self::Moving { message, .. } | Self::Stuck { message, .. } => message,
+        }
+    }
+
+    fn moving(reason: ConditionReason, message: impl Into<String>) -> Self {
+        Self::Moving { reason, message: message.into() }
+    }
+
+    fn stuck(reason: ConditionReason, message: impl Into<String>) -> Self {
+        Self::Stuck { reason, message: message.into() }
+    }
+
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Stuck { .. } => 0,
+            Self::Moving { .. } => 1,
+            Self::Good(_) => 2,
+        }
+    }
+}
+
+/// Every part that the spec asks for.
+pub(super) fn parts(platform: &Platform, observed: &Observed, plan: &Plan, applied: &Applied) -> Vec<Part> {
+    let looks = Looks { platform, observed, plan, applied };
+    let mut parts = Vec::new();
+    let mut add = |kind, verdict| parts.push(Part { kind, serves: true, verdict });
+    if let Some(data) = &plan.summary.database {
+        add(ConditionType::DatabaseReady, looks.data(names::DATABASE, data));
+    }
+    if let Some(data) = &plan.summary.cache {
+        add(ConditionType::CacheReady, looks.data(names::CACHE, data));
+    }
+    if !plan.summary.components.is_empty() {
+        add(ConditionType::WorkloadsAvailable, looks.workloads());
+    }
+    parts
+}
+
+/// The queue and its Jobs, as the status shows them.
+pub(super) fn transcoding(_platform: &Platform, _observed: &Observed) -> Option<TranscodingStatus> {
+    None
+}
+
+/// Replicas of a Deployment that are available.
+pub(super) fn available(observed: &Observed, deployment: &ObjectKey) -> i32 {
+    i32::try_from(number(observed, deployment, "/status/availableReplicas")).unwrap_or(i32::MAX)
+}
+
+struct Looks<'a> {
+    platform: &'a Platform,
+    observed: &'a Observed,
+    plan: &'a Plan,
+    applied: &'a Applied,
+}
+
+impl Looks<'_> {
+    fn workloads(&self) -> Verdict {
+        let of_data = |key: &ObjectKey| self.is_of(names::DATABASE, key) || self.is_of(names::CACHE, key);
+        let all = self
+            .troubles(|key| !of_data(key))
+            .chain(self.plan.summary.components.iter().map(|component| self.component(component)));
+        let number = self.plan.summary.components.len();
+        worst(all).unwrap_or_else(|| Verdict::Good(format!("{number} components are available")))
+    }
+
+    fn component(&self, component: &ComponentSummary) -> Verdict {
+        let ComponentSummary { name, deployment, image: _, replicas } = component;
+        let trouble = self.observed.pod_troubles.get(name);
+        let Some(object) = self.observed.objects.get(deployment) else {
+            return Verdict::moving(
+                ConditionReason::Progressing,
+                format!("{name}: its Deployment is being made"),
+            );
+        };
+        let status = |path: &str| number(self.observed, deployment, path);
+        let wanted = number(self.observed, deployment, "/spec/replicas");
+        let (updated, available) = (status("/status/updatedReplicas"), status("/status/availableReplicas"));
+        let current = status("/status/observedGeneration") >= object.metadata.generation.unwrap_or_default();
+        let least = self.platform.components.iter().find(|c| c.name == *name).map_or(1, |c| c.scale.min());
+        // More replicas than the least are the autoscaler's: while they start, the component serves.
+        let enough = available >= i64::from(least).min(wanted);
+        let rolled_out = current && updated >= wanted && status("/status/replicas") <= updated;
+        if rolled_out && enough && !self.applied.changed().contains(deployment) {
+            return Verdict::Good(format!("{name} is available"));
+        }
+        let detail = trouble.map_or_else(
+            || format!("{name}: {available} of {replicas} pods are available"),
+            |trouble| format!("{name}: {trouble}"),
+        );
+        if trouble.is_some_and(|trouble| trouble.starts_with(crate::observe::pods::REFUSED)) {
+            return Verdict::stuck(ConditionReason::Refused, detail);
+        }
+        if current && deadline_exceeded(self.observed, deployment) {
+            return Verdict::stuck(ConditionReason::Unavailable, detail);
+        }
+        match trouble {
+            Some(_) => Verdict::moving(ConditionReason::Unavailable, detail),
+            None => Verdict::moving(ConditionReason::Progressing, detail),
+        }
+    }
+
+    fn data(&self, part: &str, data: &DataSummary) -> Verdict {
+        let troubles = self.troubles(|key| self.is_of(part, key));
+        let itself = match &data.stateful_set {
+            None => self.external(part, data),
+            Some(key) => self.embedded(part, key),
+        };
+        worst(troubles.chain([itself.clone()])).unwrap_or(itself)
+    }
+
+    fn embedded(&self, part: &str, key: &ObjectKey) -> Verdict {
+        let Some(object) = self.observed.objects.get(key) else {
+            return Verdict::moving(ConditionReason::Progressing, format!("{part}: {key} is being made"));
+        };
+        let status = |path: &str| number(self.observed, key, path);
+        let current = status("/status/observedGeneration") >= object.metadata.generation.unwrap_or_default();
+        if current && status("/status/readyReplicas") >= 1 && status("/status/updatedReplicas") >= 1 {
+            return Verdict::Good(format!("{key} is ready"));
+        }
+        match self.observed.pod_troubles.get(part) {
+            Some(trouble) => Verdict::moving(ConditionReason::Unavailable, format!("{part}: {trouble}")),
+            None => Verdict::moving(ConditionReason::Progressing, format!("{part}: {key} is starting")),
+        }
+    }
+
+    fn external(&self, part: &str, data: &DataSummary) -> Verdict {
+        let name = &data.status.secret_name;
+        match self.observed.references.get(&Reference::Secret(name.clone())) {
+            Some(Referenced::Present { keys, .. }) if keys.contains("uri") => {
+                Verdict::Good(format!("Secret/{name} says how to connect"))
+            }
+            Some(Referenced::Present { .. }) => Verdict::stuck(
+                ConditionReason::SecretMissing,
+                format!("{part}: Secret/{name} has no key \"uri\"; add it"),
+            ),
+            Some(Referenced::Missing) | None => Verdict::stuck(
+                ConditionReason::SecretMissing,
+                format!("{part}: Secret/{name} is missing; create it in the platform's namespace"),
+            ),
+        }
+    }
+
+    /// What was refused, failed or waits, of objects that `of_part` picks.
+    fn troubles(&self, of_part: impl Fn(&ObjectKey) -> bool + Clone) -> impl Iterator<Item = Verdict> {
+        let (refusals, failures) = (of_part.clone(), of_part.clone());
+        let refused =
+            self.applied.refused().iter().filter(move |(key, _)| refusals(key)).map(|(key, why)| {
+                Verdict::stuck(ConditionReason::Refused, format!("the API server refuses {key}: {why}"))
+            });
+        let failed = self.applied.failed().iter().filter(move |(key, _)| failures(key)).map(|(key, why)| {
+            Verdict::moving(
+                ConditionReason::CallFailed,
+                format!("{key} could not be changed, trying again: {why}"),
+            )
+        });
+        let waiting = self.plan.waiting.iter().filter(move |waiting| of_part(&waiting.what)).map(waits);
+        refused.chain(failed).chain(waiting).collect::<Vec<_>>().into_iter()
+    }
+
+    fn is_of(&self, part: &str, key: &ObjectKey) -> bool {
+        let child = self.platform.name.child(part);
+        key.name == child || key.kind == Kind::PersistentVolumeClaim && key.name.contains(&child)
+    }
+}
+
+fn waits(Waiting { what, reason }: &Waiting) -> Verdict {
+    let message = format!("{what} waits for {}: {}", on(reason), explain(reason));
+    match reason {
+        WaitReason::ReferenceMissing { .. } => Verdict::stuck(ConditionReason::SecretMissing, message),
+        WaitReason::NotServed(_) => Verdict::stuck(ConditionReason::Waiting, message),
+        WaitReason::Generating(_) | WaitReason::NotReady(_) | WaitReason::Aws(_) => {
+            Verdict::moving(ConditionReason::Waiting, message)
+        }
+    }
+}
+
+/// The first of the worst verdicts; `None`: all are good.
+fn worst(verdicts: impl Iterator<Item = Verdict>) -> Option<Verdict> {
+    verdicts.filter(|verdict| !verdict.is_good()).min_by_key(Verdict::rank)
+}
+
+fn deadline_exceeded(observed: &Observed, deployment: &ObjectKey) -> bool {
+    let conditions =
+        observed.objects.get(deployment).and_then(|o| o.data.pointer("/status/conditions")?.as_array());
+    conditions.is_some_and(|all| {
+        all.iter().any(|c| c["type"] == "Progressing" && c["reason"] == "ProgressDeadlineExceeded")
+    })
+}
+
+fn number(observed: &Observed, key: &ObjectKey, pointer: &str) -> i64 {
+    observed.objects.get(key).and_then(|object| object.data.pointer(pointer)?.as_i64()).unwrap_or_default()
+}
