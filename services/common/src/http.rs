@@ -175,6 +175,7 @@ pub fn listen_address(env: &Env) -> Result<SocketAddr, EnvError> {
 pub async fn serve(listener: TcpListener, app: Router, shutdown: &Shutdown) -> io::Result<()> {
     let stopping = shutdown.clone();
     let deadline = shutdown.clone();
+    let app = app.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, app).with_graceful_shutdown(async move { stopping.stopping().await });
     tokio::select! {
         ended = server.into_future() => ended,
