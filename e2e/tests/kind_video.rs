@@ -220,11 +220,11 @@ async fn in_dead_letters(
         let name = object.key.trim_start_matches("inbox/");
         let letter = letters.iter().find(|l| l.body().is_some_and(|b| b.contains(&object.key)));
         let letter = letter.with_context(|| format!("{name} is not among the dead letters"))?;
-        ensure!(attribute(letter, "reason") == expected.get(name).copied(), "{name}: {letter:?}");
-        ensure!(attribute(letter, "attempts") == Some("1"), "{name}: {letter:?}");
-        ensure!(attribute(letter, "originalMessageId").is_some(), "{name}: {letter:?}");
+        ensure!(attribute(letter, "Reason") == expected.get(name).copied(), "{name}: {letter:?}");
+        ensure!(attribute(letter, "Attempts") == Some("1"), "{name}: {letter:?}");
+        ensure!(attribute(letter, "OriginalMessageId").is_some(), "{name}: {letter:?}");
     }
-    let invalid = letters.iter().find(|l| attribute(l, "reason") == Some("INVALID_MESSAGE"));
+    let invalid = letters.iter().find(|l| attribute(l, "Reason") == Some("INVALID_MESSAGE"));
     ensure!(invalid.and_then(|l| l.body()) == Some(r#"{"hello": "world"}"#), "{invalid:?}");
     Ok(())
 }
