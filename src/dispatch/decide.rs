@@ -1,0 +1,338 @@
+//! decide: from what is known of a queue and its Jobs to the next steps.
+//!
+//! # Flow
+//! Each round reads the Jobs and the memory and yields at most one step for each piece of work; what comes
+//! after follows from the changed state in the next round. So a crash between two steps is nothing special.
+//!
+//! # Guarantees
+//! - A message is deleted only when its work succeeded, was cancelled, or stands on the dead-letter queue.
+//! - A Job is made only when the one before it ended, under a name that its work and number decide.
+//! - What ends is announced and settled in this order: delete (or copy, then delete), announce, mark.
+//!
+//! # Assumptions
+//! One dispatcher at a time runs for a queue, and nobody else consumes it.
+
+use super::{
+    attempt::{Attempt, Held, MAX_HELD, Phase, Settlement, Ticket, WorkKey},
+    breaker::{self, Breaker},
+    inbound,
+    memory::{Inbound, Lease, MAX_HOLD, Memory, Subject, by_work},
+    message::Places,
+    settle,
+    step::{Creation, Origin, Step},
+};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+/// What the platform says about its queue.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Namespace of the platform.
+    pub namespace: String,
+    /// Name of the platform.
+    pub platform: String,
+    /// URL of the queue.
+    pub queue_url: String,
+    /// ARN of the queue.
+    pub queue_arn: String,
+    /// How long a received message stays hidden unless extended.
+    pub visibility: SignedDuration,
+    /// How many Jobs at once.
+    pub max_jobs: usize,
+    /// How often a transcode is tried.
+    pub max_attempts: u32,
+    /// How long a settled Job is kept.
+    pub retention: SignedDuration,
+    /// Whether no new Job may start.
+    pub suspended: bool,
+    /// Since the platform is being deleted: until when running Jobs may go on.
+    pub draining: Option<Timestamp>,
+    /// Where sources lie and outputs go.
+    pub places: Places,
+}
+
+impl Policy {
+    /// How long a finished Job waits for the redelivery of a message whose handle lapsed.
+    #[must_use]
+    pub fn adoption_wait(&self) -> SignedDuration {
+        self.visibility * 2 + SignedDuration::from_mins(1)
+    }
+}
+
+/// What to do now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Decision {
+    /// Steps, in any order.
+    pub steps: Vec<Step>,
+    /// How many messages to receive; 0: none.
+    pub receive: usize,
+    /// When to decide again though nothing happened.
+    pub wake: Option<Timestamp>,
+    /// Whether nothing is left to do for a platform that is deleted, but for a receive in flight.
+    pub drained: bool,
+}
+
+impl Decision {
+    fn wake_at(&mut self, at: Timestamp) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+}
+
+/// What to do next for one piece of work.
+#[derive(Debug)]
+pub(super) enum Next {
+    /// This.
+    Step(Step),
+    /// Make a Job, as soon as one may start.
+    Start(Box<Creation>),
+    /// Nothing before that time, or before something changes.
+    Wait(Option<Timestamp>),
+}
+
+/// Everything that a decision for one piece of work may look at.
+pub(super) struct Work<'a> {
+    pub policy: &'a Policy,
+    pub memory: &'a Memory,
+    pub key: &'a WorkKey,
+    /// In the order of their numbers.
+    pub attempts: &'a [&'a Attempt],
+    pub now: Timestamp,
+}
+
+/// Decides. `attempts` are the Jobs of the platform; [`Memory::observe`] has seen them.
+#[must_use]
+pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Timestamp) -> Decision {
+    let mut decision = Decision::default();
+    let every = || attempts.iter().chain(memory.ghosts());
+    heartbeats(policy, every(), memory, now, &mut decision);
+    let breaker = breaker::assess(every());
+    let mut slots = Slots::new(policy, every(), memory, &breaker, now);
+    if let Some(until) = slots.opens_at.filter(|until| *until > now) {
+        decision.wake_at(until);
+    }
+
+    let (mut arrived, odd) = inbound::sort(policy, memory, now);
+    decision.steps.extend(odd);
+    let works = by_work(every());
+    let mut starts = Vec::new();
+    for (key, attempts) in &works {
+        let work = Work { policy, memory, key, attempts, now };
+        let next = match arrived.remove(*key) {
+            Some(messages) => inbound::next(&work, &messages),
+            None => settle::next(&work),
+        };
+        collect(next, &mut starts, &mut decision);
+    }
+    for (key, messages) in &arrived {
+        let work = Work { policy, memory, key, attempts: &[], now };
+        collect(inbound::next(&work, messages), &mut starts, &mut decision);
+    }
+    start(starts, &mut slots, policy, &mut decision);
+    receive(policy, every(), memory, &slots, now, &mut decision);
+    decision.drained = policy.draining.is_some()
+        && memory.inbox.is_empty()
+        && decision.steps.is_empty()
+        && every().all(|attempt| attempt.settled.is_some());
+    decision
+}
+
+fn collect(next: Next, starts: &mut Vec<Box<Creation>>, decision: &mut Decision) {
+    match next {
+        Next::Step(step) => decision.steps.push(step),
+        Next::Start(creation) => starts.push(creation),
+        Next::Wait(Some(at)) => decision.wake_at(at),
+        Next::Wait(None) => {}
+    }
+}
+
+/// Makes Jobs while there are slots, retries first. What has no slot stays on its Job, or goes back to the
+/// queue where it can be seen.
+fn start(mut starts: Vec<Box<Creation>>, slots: &mut Slots, policy: &Policy, decision: &mut Decision) {
+    starts.sort_by_key(|creation| creation.after.is_none());
+    for creation in starts {
+        if slots.free > 0 {
+            slots.free -= 1;
+            decision.steps.push(Step::Create(creation));
+        } else if creation.after.is_none() {
+            decision.steps.push(surplus(policy, &creation.held, SignedDuration::ZERO));
+        } else {
+            slots.starved = true;
+        }
+    }
+}
+
+/// Gives messages of the inbox back.
+pub(super) fn surplus(policy: &Policy, held: &[Held], delay: SignedDuration) -> Step {
+    Step::Return {
+        queue_url: policy.queue_url.clone(),
+        of: Origin::Message(held.first().map(|it| it.message_id.clone()).unwrap_or_default()),
+        messages: held.to_vec(),
+        delay,
+    }
+}
+
+/// How many Jobs may start.
+struct Slots {
+    free: usize,
+    /// When there may be more than now, though no Job ends.
+    opens_at: Option<Timestamp>,
+    /// Whether a retry found no slot, so that nothing new is received.
+    starved: bool,
+}
+
+impl Slots {
+    fn new<'a>(
+        policy: &Policy,
+        attempts: impl Iterator<Item = &'a Attempt>,
+        memory: &Memory,
+        breaker: &Breaker,
+        now: Timestamp,
+    ) -> Self {
+        let active = attempts.filter(|attempt| attempt.is_active()).count();
+        let mut slots = Self { free: policy.max_jobs.saturating_sub(active), opens_at: None, starved: false };
+        if policy.suspended || policy.draining.is_some() {
+            slots.free = 0;
+        }
+        if let Breaker::Open(open) = breaker {
+            let probe = usize::from(!open.probing && open.next_probe <= now);
+            slots.free = slots.free.min(probe);
+            slots.opens_at = (!open.probing).then_some(open.next_probe);
+        }
+        if let Some(until) = memory.paused(&Subject::Creation, now) {
+            slots.free = 0;
+            slots.opens_at = Some(until);
+        }
+        slots
+    }
+}
+
+/// Extends what has less than two thirds of the visibility timeout left, in batches.
+fn heartbeats<'a>(
+    policy: &Policy,
+    attempts: impl Iterator<Item = &'a Attempt>,
+    memory: &Memory,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    let mut due: BTreeMap<(&str, SignedDuration), Vec<Held>> = BTreeMap::new();
+    let paused = memory.paused(&Subject::Heartbeat, now);
+    for attempt in attempts.filter(|attempt| attempt.settled.is_none()) {
+        for held in open(attempt, memory) {
+            let last = held.received_at + MAX_HOLD;
+            let beat = match memory.lease(&held.message_id) {
+                Some(Lease::Unknown) => now,
+                Some(Lease::Until(until)) if until < last => until - policy.visibility * 2 / 3,
+                _ => continue,
+            };
+            // Whole seconds, as SQS counts; and none where the bound of 12 hours leaves no time to gain.
+            let timeout = policy.visibility.min(last.duration_since(now));
+            let timeout = SignedDuration::from_secs(timeout.as_secs());
+            if !timeout.is_positive() {
+                continue;
+            }
+            match paused {
+                Some(until) if beat <= now => decision.wake_at(until),
+                None if beat <= now => {
+                    due.entry((attempt.ticket.queue_url.as_str(), timeout)).or_default().push(held.clone());
+                }
+                _ => decision.wake_at(beat),
+            }
+        }
+    }
+    for ((queue_url, timeout), messages) in due {
+        for messages in messages.chunks(10) {
+            decision.steps.push(Step::Extend {
+                queue_url: queue_url.to_owned(),
+                messages: messages.to_vec(),
+                timeout,
+            });
+        }
+    }
+}
+
+/// The messages of a Job that are neither deleted nor given back.
+pub(super) fn open<'a>(attempt: &'a Attempt, memory: &'a Memory) -> impl Iterator<Item = &'a Held> {
+    let progress = memory.progress.get(&attempt.name);
+    attempt.held.iter().filter(move |held| !progress.is_some_and(|it| it.gone.contains(&held.message_id)))
+}
+
+/// As many as there are slots, and one for each handle that lapsed, for its message is visible again.
+fn receive<'a>(
+    policy: &Policy,
+    attempts: impl Iterator<Item = &'a Attempt>,
+    memory: &Memory,
+    slots: &Slots,
+    now: Timestamp,
+    decision: &mut Decision,
+) {
+    if policy.draining.is_some() {
+        return;
+    }
+    if let Some(until) = memory.paused(&Subject::Receive, now) {
+        decision.wake_at(until);
+        return;
+    }
+    let lapsed = attempts
+        .filter(|attempt| attempt.settled.is_none() && attempt.ticket.queue_arn == policy.queue_arn)
+        .flat_map(|attempt| open(attempt, memory))
+        .filter(|held| memory.lease(&held.message_id) == Some(Lease::Lapsed))
+        .count();
+    let fresh = if slots.starved { 0 } else { slots.free.saturating_sub(memory.inbox.len()) };
+    let pause = memory.adoption.as_ref().map(|pause| pause.until).filter(|until| *until > now);
+    match pause {
+        Some(until) if fresh == 0 && lapsed > 0 => decision.wake_at(until),
+        _ => decision.receive = (fresh + lapsed).min(10),
+    }
+}
+
+/// The next attempt of work, with the messages of the one that ended.
+pub(super) fn following(ended: &Attempt, held: Vec<Held>) -> Box<Creation> {
+    let number = ended.number + 1;
+    Box::new(Creation {
+        name: ended.key.job_name(number),
+        number,
+        ticket: ended.ticket.clone(),
+        body: ended.body.clone(),
+        held,
+        after: Some(ended.name.clone()),
+    })
+}
+
+/// The first attempt of work, or the first after a redrive.
+pub(super) fn first(
+    policy: &Policy,
+    key: &WorkKey,
+    message: &Inbound,
+    request: super::message::Request,
+    number: u32,
+    attempts_before: u32,
+    held: Vec<Held>,
+) -> Box<Creation> {
+    Box::new(Creation {
+        name: key.job_name(number),
+        number,
+        ticket: Ticket {
+            queue_url: policy.queue_url.clone(),
+            queue_arn: policy.queue_arn.clone(),
+            request,
+            attempts_before,
+        },
+        body: message.message.body.clone(),
+        held: held.into_iter().take(MAX_HELD).collect(),
+        after: None,
+    })
+}
+
+/// Whether an attempt may still change what becomes of its work.
+pub(super) fn is_open(attempt: &Attempt) -> bool {
+    attempt.settled.is_none() && !matches!(attempt.phase, Phase::Succeeded { .. })
+}
+
+/// Whether a message of this work has nothing left to do.
+pub(super) fn is_over(attempt: &Attempt) -> bool {
+    matches!(attempt.phase, Phase::Succeeded { .. })
+        || matches!(
+            attempt.settled,
+            Some(Settlement::Succeeded | Settlement::DeadLettered | Settlement::Cancelled)
+        )
+}

@@ -1,0 +1,140 @@
+//! report: what the dispatcher tells the status.
+
+use super::{
+    attempt::{Attempt, Phase, Settlement},
+    breaker::{self, Breaker, Open},
+    decide::{Decision, Policy, open},
+    memory::{Lease, Memory},
+    settle,
+};
+use jiff::Timestamp;
+
+/// How many failures are told.
+const FAILURES: usize = 10;
+
+/// What the dispatcher does for one platform. Times in it change only when something happened, so that a
+/// quiet queue changes no status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Report {
+    /// Jobs by state, as far as they are still kept.
+    pub jobs: Jobs,
+    /// When the oldest message that is held was sent.
+    pub oldest_message_sent_at: Option<Timestamp>,
+    /// The last failures, newest first.
+    pub failures: Vec<Failed>,
+    /// The breaker, while it is open.
+    pub breaker: Option<Open>,
+    /// How many finished or running Jobs wait for the redelivery of a message.
+    pub waiting_for_redelivery: usize,
+    /// The last error of a call that is not overcome yet, by what it was for.
+    pub errors: Vec<String>,
+    /// For a platform that is deleted: whether nothing is left to settle.
+    pub drained: bool,
+}
+
+/// Jobs by state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Jobs {
+    /// Made, their pod not yet running.
+    pub pending: i64,
+    /// Their pod runs.
+    pub running: i64,
+    /// Failed; the next attempt is due later.
+    pub retrying: i64,
+    /// Done.
+    pub succeeded: i64,
+    /// Failed for good.
+    pub failed: i64,
+}
+
+/// A failed attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failed {
+    /// Identity of the work.
+    pub identity: contract::Identity,
+    /// Key of the source; none: the message could not be understood.
+    pub key: Option<String>,
+    /// Why.
+    pub why: contract::TerminationMessage,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Whether none follows.
+    pub dead_lettered: bool,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Makes the report.
+#[must_use]
+pub fn report(policy: &Policy, attempts: &[Attempt], memory: &Memory, decision: &Decision) -> Report {
+    let every = || attempts.iter().chain(memory.ghosts());
+    let unsettled = || every().filter(|attempt| attempt.settled.is_none());
+    let mut errors: Vec<String> = memory.pauses.values().map(|pause| pause.error.clone()).collect();
+    errors.sort();
+    errors.dedup();
+    errors.truncate(FAILURES);
+    Report {
+        jobs: count(policy, every()),
+        oldest_message_sent_at: unsettled().flat_map(|it| open(it, memory)).map(|held| held.sent_at).min(),
+        failures: failures(policy, every(), memory),
+        breaker: match breaker::assess(every()) {
+            Breaker::Open(open) => Some(open),
+            Breaker::Closed => None,
+        },
+        waiting_for_redelivery: unsettled()
+            .filter(|it| open(it, memory).any(|held| memory.lease(&held.message_id) == Some(Lease::Lapsed)))
+            .count(),
+        errors,
+        drained: decision.drained,
+    }
+}
+
+fn count<'a>(policy: &Policy, attempts: impl Iterator<Item = &'a Attempt>) -> Jobs {
+    let mut jobs = Jobs::default();
+    for attempt in attempts {
+        match (&attempt.phase, attempt.settled) {
+            (_, Some(Settlement::Retried | Settlement::Returned)) => {}
+            (Phase::Pending { .. }, _) => jobs.pending += 1,
+            (Phase::Running, _) => jobs.running += 1,
+            (Phase::Succeeded { .. }, _) => jobs.succeeded += 1,
+            (Phase::Failed { .. }, None) if !settle::is_final(policy, attempt) && !attempt.cancel => {
+                jobs.retrying += 1;
+            }
+            (Phase::Failed { .. }, _) => jobs.failed += 1,
+        }
+    }
+    jobs
+}
+
+fn failures<'a>(
+    policy: &Policy,
+    attempts: impl Iterator<Item = &'a Attempt>,
+    memory: &Memory,
+) -> Vec<Failed> {
+    let of_jobs = attempts.filter_map(|attempt| match &attempt.phase {
+        Phase::Failed { at, failure } => Some(Failed {
+            identity: attempt.key.identity.clone(),
+            key: Some(attempt.ticket.request.source.key.clone()),
+            why: failure.why.clone(),
+            attempt: attempt.number,
+            dead_lettered: match attempt.settled {
+                Some(settlement) => settlement == Settlement::DeadLettered,
+                None => settle::is_final(policy, attempt),
+            },
+            at: *at,
+        }),
+        _ => None,
+    });
+    let refused = memory.refused.iter().map(|refused| Failed {
+        identity: refused.identity.clone(),
+        key: None,
+        why: refused.why.clone(),
+        attempt: 0,
+        dead_lettered: true,
+        at: refused.at,
+    });
+    let mut failures: Vec<Failed> = of_jobs.chain(refused).collect();
+    failures.sort_by(|a, b| (b.at, &b.identity, b.attempt).cmp(&(a.at, &a.identity, a.attempt)));
+    failures.truncate(FAILURES);
+    failures
+}

@@ -1,0 +1,1 @@
+//! Scenes: one situation each, and the step that follows.
