@@ -1,0 +1,103 @@
+//! The backend: uploads, library, live events and media of a platform.
+//!
+//! - [`api`]: the HTTP API under `/api`.
+//! - [`media`]: outputs of the private bucket under `/media`.
+//! - [`multipart`]: multipart uploads straight to S3.
+//! - [`changes`]: what changes in the catalogue, to whoever listens.
+
+pub mod api;
+pub mod auth;
+pub mod changes;
+pub mod media;
+pub mod multipart;
+pub mod problem;
+pub mod settings;
+
+use auth::ApiToken;
+use aws_config::SdkConfig;
+use axum::{Router, extract::DefaultBodyLimit};
+use catalog::{Catalog, Storage};
+use changes::Changes;
+use http::StatusCode;
+use media::WholeOutputs;
+use multipart::Multipart;
+use problem::Problem;
+use service_common::{Shutdown, aws};
+use settings::{Limits, Settings};
+use std::{ops::Deref, sync::Arc, time::Duration};
+use tower_http::timeout::TimeoutLayer;
+
+/// Largest body of a request: the list of 10,000 parts fits.
+const MAX_BODY_BYTES: usize = 2 << 20;
+/// How long the head of a response may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The migrations of the catalogue. Older replicas ignore what a newer one has applied already.
+#[must_use]
+pub fn migrator() -> sqlx::migrate::Migrator {
+    let mut migrator = sqlx::migrate!();
+    migrator.set_ignore_missing(true);
+    migrator
+}
+
+/// What the handlers share. Cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Shared>);
+
+/// See [`App`].
+pub struct Shared {
+    catalog: Catalog,
+    storage: Storage,
+    s3: aws_sdk_s3::Client,
+    sqs: aws_sdk_sqs::Client,
+    multipart: Multipart,
+    transcoding_queue_url: String,
+    token: ApiToken,
+    limits: Limits,
+    changes: Changes,
+    whole_outputs: WholeOutputs,
+    shutdown: Shutdown,
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}
+
+impl App {
+    /// Puts the parts together and begins to listen for changes. Call it inside the tokio runtime.
+    #[must_use]
+    pub fn new(settings: Settings, sdk: &SdkConfig, shutdown: &Shutdown) -> Self {
+        let s3 = aws::s3_client(sdk);
+        Self(Arc::new(Shared {
+            multipart: Multipart::new(s3.clone()),
+            s3,
+            sqs: aws::sqs_client(sdk),
+            transcoding_queue_url: settings.transcoding_queue_url,
+            token: ApiToken::new(&settings.api_token),
+            limits: settings.limits,
+            changes: Changes::listen(settings.catalog.clone(), shutdown.clone()),
+            catalog: settings.catalog,
+            storage: settings.storage,
+            whole_outputs: WholeOutputs::default(),
+            shutdown: shutdown.clone(),
+        }))
+    }
+
+    /// All routes.
+    pub fn router(self) -> Router {
+        Router::new()
+            .merge(api::router())
+            .merge(media::router())
+            .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
+            .method_not_allowed_fallback(async || {
+                Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know this method.")
+            })
+            .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT))
+            .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+            .with_state(self)
+    }
+}
