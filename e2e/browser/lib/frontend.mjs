@@ -1,0 +1,56 @@
+// Starts the frontend's server in front of a mock backend.
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { resolve } from 'node:path';
+import { until } from './until.mjs';
+
+const WORKSPACE = resolve(import.meta.dirname, '../../..');
+
+async function freePort() {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+const answers = (url) => fetch(url).then(({ ok }) => ok, () => false);
+
+/** Starts it on `port`, or on a free one; `close` ends it. */
+export async function startFrontend(mock, port) {
+  const env = process.env;
+  const chosen = port ?? (await freePort());
+  const url = `http://127.0.0.1:${chosen}`;
+  const binary = env.FRONTEND_BIN ?? resolve(WORKSPACE, 'target/debug/frontend');
+  const server = spawn(binary, [], {
+    env: {
+      PATH: env.PATH,
+      PORT: String(chosen),
+      WEB_ROOT: env.WEB_ROOT ?? resolve(WORKSPACE, 'services/frontend/web/dist'),
+      BACKEND_URL: mock.url,
+      UPLOAD_ORIGINS: mock.storageOrigin,
+      SHUTDOWN_DELAY: '0s',
+      SHUTDOWN_TIMEOUT: '1s',
+      RUST_LOG: 'warn',
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
+  const failed = once(server, 'error').then(([error]) => {
+    throw new Error(`${binary} does not start: ${error.message}. Build it with cargo build -p frontend.`);
+  });
+  const exited = once(server, 'exit').then(([code]) => {
+    throw new Error(`${binary} ended with ${code}`);
+  });
+  await Promise.race([until('the frontend answers', () => answers(`${url}/health`)), failed, exited]);
+  failed.catch(() => undefined);
+  exited.catch(() => undefined);
+  const close = async () => {
+    if (server.exitCode !== null) return;
+    server.kill('SIGTERM');
+    await once(server, 'exit');
+  };
+  return { url, port: chosen, close };
+}

@@ -1,0 +1,72 @@
+// Watches a video in a browser, as a person would, and fails where a person would complain.
+//
+//     node play.mjs --url http://127.0.0.1:30080 [--id VIDEO] [--screenshot FILE.png] [--json]
+//
+// Opens the frontend, goes to the video (without --id: the newest one that is ready), plays it to `ended`,
+// and then switches the quality and seeks. Exit status 1 and one line on standard error where it stalls,
+// has a hole in its buffer, ends too early, or breaks the Content-Security-Policy.
+
+import { parseArgs } from 'node:util';
+import { openBrowser } from './lib/browser.mjs';
+import { chooseQuality, PlaybackError, qualities, seekTo, watchToEnd } from './lib/playback.mjs';
+
+const { values } = parseArgs({
+  options: {
+    url: { type: 'string' },
+    id: { type: 'string' },
+    screenshot: { type: 'string' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+async function findVideo(url, id) {
+  const path = id === undefined ? '/api/videos?state=Ready&limit=1' : `/api/videos/${encodeURIComponent(id)}`;
+  const response = await fetch(new URL(path, url));
+  const body = await response.json();
+  if (!response.ok) throw new PlaybackError(`${path}: ${response.status} ${body.detail ?? ''}`);
+  const video = id === undefined ? body.items[0] : body;
+  if (video === undefined) throw new PlaybackError('no video is ready');
+  if (!video.playback) throw new PlaybackError(`“${video.title}” can't be played: it is ${video.state}`);
+  return video;
+}
+
+async function play({ url, id, screenshot }) {
+  const video = await findVideo(url, id);
+  const browser = await openBrowser();
+  const { page, trouble } = browser;
+  try {
+    await page.goto(new URL('/', url).href);
+    await page.locator(`[data-video="${video.id}"] a`).or(page.getByRole('button', { name: 'Show more' })).first().waitFor();
+    await page.goto(new URL(`/videos/${encodeURIComponent(video.id)}`, url).href);
+    const watched = await watchToEnd(page, { expectedDuration: video.durationSeconds ?? undefined });
+    const offered = await qualities(page);
+    for (const label of offered.length > 1 ? [offered.at(-1), offered[0]] : []) {
+      await seekTo(page, 0.1);
+      await chooseQuality(page, label);
+    }
+    await seekTo(page, 0.6);
+    if (screenshot !== undefined) await page.screenshot({ path: screenshot });
+    if (trouble.length > 0) throw new PlaybackError(trouble.join('; '));
+    return { id: video.id, title: video.title, qualities: offered, ...watched };
+  } finally {
+    await browser.close();
+  }
+}
+
+try {
+  if (values.url === undefined) throw new PlaybackError('--url is needed: the address of the frontend');
+  const result = await play(values);
+  if (values.json) {
+    console.log(JSON.stringify(result));
+  } else {
+    const seconds = (value) => `${value.toFixed(1)} s`;
+    console.log(
+      `“${result.title}” played to its end: ${seconds(result.duration)}, first frame after ${seconds(result.startupSeconds)}, ` +
+        `no stall, no gap, ${result.droppedFrames} of ${result.frames} frames dropped; ` +
+        `qualities ${result.qualities.join(', ')} and seeking work`,
+    );
+  }
+} catch (error) {
+  console.error(`play: ${error instanceof PlaybackError ? error.message : error.stack}`);
+  process.exitCode = 1;
+}
