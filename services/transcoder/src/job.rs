@@ -114,7 +114,7 @@ impl Job {
     async fn prepare(&self) -> Result<Prepared, Failure> {
         let reporter = Reporter::default();
         tokio::select! {
-            prepared = self.transcode(&reporter) => prepared,
+            prepared = Box::pin(self.transcode(&reporter)) => prepared,
             never = reporter.write(&self.request, &self.output, self.now) => match never {},
         }
     }

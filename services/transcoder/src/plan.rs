@@ -128,14 +128,14 @@ pub fn plan(probe: &Probe, scan: &Scan, profile: &Profile) -> Result<Plan, Failu
         ));
     }
     let video = video.map(|(stream, extent)| plan_video(probe, stream, extent, scan.audio, profile));
-    let seconds = match (&video, scan.audio) {
-        (Some(video), _) => video.frames as f64 / video.rate.per_second(),
-        (None, audio) => audio.map_or(0.0, |extent| extent.end - probe.start),
-    };
-    let audio = probe.audio.as_ref().filter(|_| scan.audio.is_some()).map(|stream| AudioPlan {
+    let audio = probe.audio.as_ref().zip(scan.audio).map(|(stream, extent)| AudioPlan {
         stream: stream.index,
         bitrate: profile.audio_bitrate,
-        samples: whole_aac_frames(seconds),
+        samples: AAC_FRAME
+            * match &video {
+                Some(video) => aac_frames_beside(video, profile.segment_seconds),
+                None => whole_aac_frames(extent.end - probe.start),
+            },
     });
     Ok(Plan {
         video,
@@ -248,11 +248,24 @@ fn gcd(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
-/// Whole AAC frames that end no later than the picture, so that no segment holds sound alone.
+/// Whole AAC frames that fit into this time.
 fn whole_aac_frames(seconds: f64) -> u64 {
     // The small amount keeps a whole number of frames whole in floating point.
     let frames = (seconds * AUDIO_RATE as f64 / AAC_FRAME as f64 + 1e-6).floor() as u64;
-    frames.max(1) * AAC_FRAME
+    frames.max(1)
+}
+
+/// Whole AAC frames that end no later than the picture and make no more segments than it: a segment of sound
+/// alone at the end would keep hls.js from ever coming to the end.
+///
+/// The picture's segment `n` begins with the first frame at or after `n` segment lengths, the sound's with the
+/// first packet. Packets are counted from the encoder's priming, so the last of `k` begins after `k` frames.
+fn aac_frames_beside(video: &VideoPlan, segment_seconds: u32) -> u64 {
+    let fitting = whole_aac_frames(video.frames as f64 / video.rate.per_second());
+    let frames_a_segment = f64::from(segment_seconds) * video.rate.per_second();
+    let segments = ((video.frames - 1) as f64 / frames_a_segment + 1e-9).floor() as u64 + 1;
+    let in_segments = (segments * u64::from(segment_seconds) * AUDIO_RATE - 1) / AAC_FRAME;
+    fitting.min(in_segments).max(1)
 }
 
 /// A stream that ends before its header says is cut off. Where no stream declares its length, the

@@ -163,10 +163,7 @@ fn refused(source: &Path, error: &ChildError) -> Failure {
             Reason::Truncated,
             "The file ends before its index (moov): the upload was cut off. Upload it again.",
         ),
-        ChildError::Failed { stderr, .. } => {
-            let why = stderr.iter().find_map(|line| line.split("] ").nth(1)).unwrap_or("nothing known");
-            not_media(&format!("ffprobe finds no media in it ({why})"))
-        }
+        ChildError::Failed { .. } => not_media("ffprobe finds no media in it"),
         _ => Failure::new(Reason::Encoder, error.to_string()),
     }
 }

@@ -68,7 +68,8 @@ pub fn check_profile(profile: &Profile) -> Result<(), Failure> {
     )?;
     rule((1..=10).contains(&profile.gop_seconds), "profile.gopSeconds must be between 1 and 10")?;
     rule(
-        (1..=60).contains(&profile.segment_seconds) && profile.segment_seconds % profile.gop_seconds == 0,
+        (1..=60).contains(&profile.segment_seconds)
+            && profile.segment_seconds.is_multiple_of(profile.gop_seconds),
         "profile.segmentSeconds must be a multiple of gopSeconds, at most 60",
     )?;
     rule((1..=120).contains(&profile.max_frame_rate), "profile.maxFrameRate must be between 1 and 120")?;

@@ -64,12 +64,12 @@ fn starts(rendition: &Rendition) -> Vec<f64> {
     rendition.spans().iter().map(|span| rendition.seconds(span.start)).collect()
 }
 
-/// Video boundaries are equal; audio boundaries differ by less than one AAC frame and one picture.
+/// Video boundaries are equal; audio boundaries differ by less than one AAC frame and one video frame.
 fn boundaries(output: &Loaded, findings: &mut Findings) {
     let Some(first) = output.video.first().map(|video| &video.measured) else { return };
     let slack = |other: &Rendition| match other.track.media {
         Media::Video { .. } => SAME,
-        Media::Audio { .. } => aac_frame() + 1.0 / first.sample_rate().max(1.0) + SAME,
+        Media::Audio { .. } => aac_frame() + frame(first) + SAME,
     };
     let expected = starts(first);
     for other in output.renditions().skip(1).map(|rendition| &rendition.measured) {
@@ -104,14 +104,21 @@ fn together(video: &Rendition, audio: &Rendition, findings: &mut Findings) {
     });
     let (video_end, audio_end) = (video.end_seconds(), audio.end_seconds());
     let ahead = video_end - audio_end;
-    findings.require((-SAME..aac_frame() + SAME).contains(&ahead), Rule::EndTogether, || {
+    let most = aac_frame() + frame(video) + SAME;
+    findings.require((-SAME..most).contains(&ahead), Rule::EndTogether, || {
         format!("sound ends at {audio_end:.3} s, the picture at {video_end:.3} s")
     });
     for (index, start) in audio_starts.iter().enumerate() {
-        findings.require(*start < video_end - SAME, Rule::TrailingAudio, || {
-            format!("audio segment {} begins at {start:.3} s, after the last picture", index + 1)
+        let beside = index < video_starts.len() && *start < video_end - SAME;
+        findings.require(beside, Rule::TrailingAudio, || {
+            format!("audio segment {}, from {start:.3} s on, has no picture beside it", index + 1)
         });
     }
+}
+
+/// How long one sample is, in seconds.
+fn frame(rendition: &Rendition) -> f64 {
+    1.0 / rendition.sample_rate().max(1.0)
 }
 
 fn aac_frame() -> f64 {
