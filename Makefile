@@ -26,7 +26,7 @@ unit: ## tests that need no cluster
 fmt: ## format the Rust code
 	@cargo fmt --all
 
-generate: ## write the CRD and the chart's README
+generate: ## write the CRD, the RBAC rules and the chart's README
 	@e2e/test.sh generate
 
 e2e-up: ## bring the tests' cluster, emulator and operator up, beside a demo

@@ -88,11 +88,23 @@ lint_chart() {
 # ---- generated files
 
 generate() {
+  local operator rules=charts/streaming-operator/files
   cd "$REPO_DIR"
-  cargo run --quiet --locked --package streaming-operator -- crd >"$STATE/crd.yaml"
+  cargo build --quiet --locked --package streaming-operator
+  operator=${CARGO_TARGET_DIR:-$REPO_DIR/target}/debug/streaming-operator
   mkdir -p crds
-  cp "$STATE/crd.yaml" crds/streamingplatforms.yaml
+  write_whole crds/streamingplatforms.yaml "$operator" crd
+  write_whole "$rules/rules.yaml" "$operator" rbac
+  write_whole "$rules/leader-election-rules.yaml" "$operator" rbac --leader-election
   helm-docs --chart-search-root "$REPO_DIR/charts"
+}
+
+# write_whole FILE COMMAND...: the command's output into the file, unless the command fails.
+write_whole() {
+  local file=$1
+  shift
+  "$@" >"$STATE/generated"
+  cp "$STATE/generated" "$file"
 }
 
 generated_current() {
