@@ -4,6 +4,7 @@
 //! namespace of its own, named after it, under the restricted Pod Security Standard.
 
 pub mod api;
+pub mod audit;
 pub mod aws;
 pub mod clip;
 pub mod helm;

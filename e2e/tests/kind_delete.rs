@@ -71,9 +71,10 @@ fn spec_with_policies(cluster: &Cluster) -> Value {
     transcoding["input"]["deletionPolicy"] = json!("Retain");
     transcoding["drainTimeout"] = json!("5s");
     transcoding["job"]["podTemplate"] = spec::held();
-    let mut worker = spec::component();
-    worker["replicas"] = Value::Null;
-    worker["autoscaling"] = json!({"minReplicas": 1, "maxReplicas": 2});
+    let worker = json!({
+        "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
+        "resources": spec::component()["resources"],
+    });
     json!({
         "aws": cluster.aws_spec(),
         "backend": spec::component(),
