@@ -14,8 +14,12 @@ function Picture({ video }: { video: Video }) {
   }
   const failed = video.state === 'Failed';
   return (
-    <span className={styles.placeholder} data-failed={failed}>
-      <Icon name={failed ? 'warning' : 'film'} size={40} />
+    <span className={styles.placeholder} data-failed={failed} aria-hidden="true">
+      {video.state === 'Transcoding' ? (
+        <span className={styles.percent}>{Math.round(video.percent)} %</span>
+      ) : (
+        <Icon name={failed ? 'warning' : 'film'} size={40} />
+      )}
     </span>
   );
 }
@@ -47,14 +51,16 @@ export function VideoCard({ video, now }: { video: Video; now: number }) {
             <Icon name="play" size={28} />
           </span>
         )}
+        {running && (
+          <div className={styles.progress}>
+            <ProgressBar
+              percent={video.state === 'Transcoding' ? video.percent : undefined}
+              label={`Transcoding ${video.title}`}
+              tone="busy"
+            />
+          </div>
+        )}
       </div>
-      {running && (
-        <ProgressBar
-          percent={video.state === 'Transcoding' ? video.percent : undefined}
-          label={`Transcoding ${video.title}`}
-          tone="busy"
-        />
-      )}
       <div className={styles.text}>
         <h2 className={styles.title}>
           <Link href={paths.video(video.id)} className={styles.link}>

@@ -55,6 +55,13 @@ describe('events', () => {
     expect(state.videos[0]?.state).toBe('Ready');
   });
 
+  it('are compared by time, not by text', () => {
+    const told = { ...video('a', 1), updatedAt: '2026-11-21T10:00:05.25Z', percent: 50 };
+    const earlier = { ...video('a', 1), updatedAt: '2026-11-21T10:00:05Z', percent: 40 };
+    const state = run('All', page('All', [told]), { type: 'video', video: earlier });
+    expect(state.videos[0]?.percent).toBe(50);
+  });
+
   it('leave videos older than the last shown one to their page', () => {
     const state = run('All', page('All', [video('c', 30), video('b', 20)], 'next'), {
       type: 'video',

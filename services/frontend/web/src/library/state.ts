@@ -39,13 +39,14 @@ export function emptyLibrary(filter: Filter): LibraryState {
   };
 }
 
-/** The later of two tellings of one video. */
+/** The later of two tellings of one video. Times are compared as such: as text, `…05Z` is after `…05.1Z`. */
 export function latest(known: Video | undefined, incoming: Video): Video {
-  return known !== undefined && known.updatedAt > incoming.updatedAt ? known : incoming;
+  return known !== undefined && Date.parse(known.updatedAt) > Date.parse(incoming.updatedAt) ? known : incoming;
 }
 
 function byAge(a: Video, b: Video): number {
-  if (a.createdAt !== b.createdAt) return a.createdAt < b.createdAt ? 1 : -1;
+  const age = Date.parse(b.createdAt) - Date.parse(a.createdAt);
+  if (age !== 0) return age;
   return a.id < b.id ? 1 : -1;
 }
 

@@ -1,3 +1,4 @@
+import { Button } from '../components/Button';
 import { Dialog } from '../components/Dialog';
 import styles from './KeyHelp.module.css';
 import { KEY_HELP } from './keys';
@@ -15,6 +16,7 @@ export function KeyHelp({ close }: { close: () => void }) {
           </div>
         ))}
       </dl>
+      <Button onClick={close}>Close</Button>
     </Dialog>
   );
 }

@@ -77,9 +77,10 @@ export function Menu({ label, children, choices, opened }: MenuProps) {
       </button>
       {open && (
         <div ref={list} id={id} className={styles.list} role="menu" aria-label={label} onKeyDown={move}>
-          {choices.map((choice) => (
+          {choices.map((choice, index) => (
+            // Labels change while the menu is open (“Auto (480p)”), and the focus must stay.
             <button
-              key={choice.label}
+              key={index}
               type="button"
               role="menuitemradio"
               aria-checked={choice.chosen}

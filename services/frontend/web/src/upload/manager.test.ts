@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ApiError } from '../api/client';
 import type { SentPart, Upload, UploadStatus, Video } from '../api/types';
+import { fingerprint } from './fingerprint';
 import { UploadManager } from './manager';
 import { UploadRecords } from './records';
 import { PartError, type PartRequest } from './transport';
@@ -36,6 +37,7 @@ class World {
     },
     uploadStatus: (_token: string, videoId: string): Promise<UploadStatus> => {
       const stored = this.stored.get(videoId);
+      if (this.completed.has(videoId)) return Promise.reject(new ApiError(409, 'complete'));
       if (stored === undefined) return Promise.reject(new ApiError(404, 'no such upload'));
       const uploadedParts = [...stored].map(([partNumber, etag]) => ({ partNumber, etag }));
       const parts = this.#targets(videoId, 35, 'fresh').filter(({ partNumber }) => !stored.has(partNumber));
@@ -213,6 +215,29 @@ it('goes on after a reload with the same file and with no other', async () => {
   expect(phases(second)).toEqual(['Done']);
   expect(world.attempts.sort()).toEqual(['fresh/v1/2', 'fresh/v1/3', 'fresh/v1/4']);
   expect(world.completed.get('v1')).toHaveLength(4);
+});
+
+it('begins anew when the backend has given the upload up, and is done when it was complete', async () => {
+  const world = new World();
+  world.faults = ['hang', 'hang', 'hang'];
+  await world.manager().add([clip()]);
+  await settle(100);
+  world.faults = [];
+  world.stored.delete('v1');
+  const second = world.manager();
+  await second.reattach('v1', clip());
+  await settle();
+  expect(second.views()).toMatchObject([{ phase: 'Done', videoId: 'v2' }]);
+
+  const records = new UploadRecords(world.storage, () => Date.now());
+  records.save({ videoId: 'v2', fileName: 'clip.mp4', size: TEXT.length, fingerprint: await fingerprint(clip()), savedAt: Date.now() });
+  world.attempts = [];
+  const third = world.manager();
+  await third.reattach('v2', clip());
+  await settle();
+  expect(phases(third)).toEqual(['Done']);
+  expect(world.attempts).toEqual([]);
+  expect(records.all()).toEqual([]);
 });
 
 it('tells storage when an upload is given up', async () => {

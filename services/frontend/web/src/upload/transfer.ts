@@ -164,7 +164,8 @@ export class Transfer {
     try {
       await this.#deps.authorized((token) => this.#deps.api.abortUpload(token, videoId));
     } catch (error) {
-      if (!(error instanceof ApiError && error.status === 404)) throw error;
+      // It is gone, or complete: there is nothing to give up.
+      if (!(error instanceof ApiError && (error.status === 404 || error.status === 409))) throw error;
     }
     this.#deps.records.remove(videoId);
   }
@@ -177,11 +178,12 @@ export class Transfer {
     this.#running = running;
     try {
       this.#become('Starting');
-      await this.#prepare(file, running.signal);
-      this.#become('Sending');
-      await Promise.all(Array.from({ length: PARALLEL_PARTS }, () => this.#sendParts(file, running.signal)));
-      this.#become('Finishing');
-      await this.#complete(running.signal);
+      if (await this.#prepare(file, running.signal)) {
+        this.#become('Sending');
+        await Promise.all(Array.from({ length: PARALLEL_PARTS }, () => this.#sendParts(file, running.signal)));
+        this.#become('Finishing');
+        await this.#complete(running.signal);
+      }
       this.#become('Done');
     } catch (error) {
       if (running.signal.aborted) return;
@@ -190,16 +192,32 @@ export class Transfer {
     }
   }
 
-  async #prepare(file: File, signal: AbortSignal): Promise<void> {
-    const { api } = this.#deps;
-    const known = this.#videoId;
-    const upload: UploadStatus =
-      known === undefined
-        ? { ...(await this.#create(file, signal)), uploadedParts: [] }
-        : await this.#call((token) => api.uploadStatus(token, known), signal);
+  /** Finds out what is to be sent; false when the upload turns out to be complete. */
+  async #prepare(file: File, signal: AbortSignal): Promise<boolean> {
+    const known = await this.#known(signal);
+    if (known === 'Complete') return false;
+    const upload = known ?? { ...(await this.#create(file, signal)), uploadedParts: [] };
     signal.throwIfAborted();
     const parts = schedule.cutParts(file.size, upload.partSize);
     this.#parts = schedule.withTargets(parts, upload.parts, upload.uploadedParts);
+    return true;
+  }
+
+  /** What the backend has of this upload; `undefined` when it was not begun, or has been given up there. */
+  async #known(signal: AbortSignal): Promise<UploadStatus | 'Complete' | undefined> {
+    const { api, records } = this.#deps;
+    const videoId = this.#videoId;
+    if (videoId === undefined) return undefined;
+    try {
+      return await this.#call((token) => api.uploadStatus(token, videoId), signal);
+    } catch (error) {
+      if (!(error instanceof ApiError)) throw error;
+      if (error.status !== 404 && error.status !== 409) throw error;
+      records.remove(videoId);
+      if (error.status === 409) return 'Complete';
+      this.#videoId = undefined;
+      return undefined;
+    }
   }
 
   async #create(file: File, signal: AbortSignal): Promise<Upload> {

@@ -37,8 +37,6 @@ export function FailurePanel({ video, update }: FailurePanelProps) {
           </dd>
           <dt>Attempts</dt>
           <dd>{video.attempt}</dd>
-          <dt>File</dt>
-          <dd>{video.fileName}</dd>
         </dl>
         <VideoActions video={video} update={update} retryFirst={retryHelps} />
       </div>

@@ -32,6 +32,11 @@ function Pending({ video }: { video: Video }) {
       {transcoding && <p className={styles.percent}>{Math.round(video.percent)} %</p>}
       <h2>{title}</h2>
       <p className={styles.pendingText}>{text}</p>
+      {video.failure && (
+        <p className={styles.pendingText}>
+          The attempt before failed (<code>{video.failure.reason}</code>): {video.failure.message}
+        </p>
+      )}
       <div className={styles.bar}>
         <ProgressBar percent={transcoding ? video.percent : undefined} label={title} tone="busy" />
       </div>

@@ -100,7 +100,7 @@ const ADVICE: Record<string, Advice> = {
 /** A cause that this application has no words for: an image of one’s own may have its own causes. */
 const OTHER: Advice = {
   title: 'Transcoding failed',
-  advice: 'The message below says what the transcoder found. Transcode again, or show it to whoever runs the platform.',
+  advice: 'The transcoder’s own message says what it found. Transcode again, or show the message to whoever runs the platform.',
   retryHelps: true,
 };
 
