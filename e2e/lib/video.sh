@@ -60,5 +60,5 @@ video_wait() {
 # Plays the video to its end in headless Chromium.
 video_play() {
   npm_install "$E2E_DIR/browser"
-  npm --prefix "$E2E_DIR/browser" run --silent play -- "$FRONTEND_URL" "$(video_id)"
+  npm --prefix "$E2E_DIR/browser" run --silent play -- --url "$FRONTEND_URL" --id "$(video_id)"
 }
