@@ -50,6 +50,7 @@ fn metadata_holds(desired: &DynamicObject, observed: &DynamicObject) -> bool {
 /// Whether the observed value of a field holds everything that is desired of it.
 fn holds(field: &str, desired: &Value, observed: &Value) -> bool {
     match (desired, observed) {
+        (Value::Null, _) => true,
         (desired, Value::Null) => is_unsaid(field, desired),
         (Value::Object(desired), Value::Object(observed)) => desired
             .iter()
@@ -106,6 +107,7 @@ mod tests {
     #[case::a_foreign_field(json!({"a": 1}), json!({"a": 1, "b": 2}))]
     #[case::a_quantity_in_other_words(json!({"limits": {"cpu": "0.5"}}), json!({"limits": {"cpu": "500m"}}))]
     #[case::an_empty_list_left_out(json!({"ingress": []}), json!({}))]
+    #[case::what_is_not_said(json!({"uid": null}), json!({"uid": "1"}))]
     #[case::a_false_left_out(json!({"hostNetwork": false}), json!({}))]
     #[case::a_foreign_container(
         json!({"containers": [{"name": "a"}]}),
