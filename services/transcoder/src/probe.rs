@@ -11,6 +11,11 @@ use std::{collections::HashMap, ffi::OsString, fs::File, io::Read, path::Path};
 /// Containers whose header declares a duration that can be believed; others have it estimated.
 const DECLARING: [&str; 6] = ["mov", "matroska", "avi", "asf", "flv", "wav"];
 
+/// Containers whose time stamps may jump: what follows a jump is played right after what is before it.
+const JUMPING: [&str; 2] = ["mpegts", "mpeg"];
+/// Steps in time that count as jumps, in seconds: ffmpeg's own limits.
+const CONTINUOUS: std::ops::RangeInclusive<f64> = -0.1..=10.0;
+
 /// What ffprobe says about a source.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Probe {
@@ -18,6 +23,8 @@ pub struct Probe {
     pub start: f64,
     /// When the container says that it ends, in seconds of its own time stamps, where it can be believed.
     pub declared_end: Option<f64>,
+    /// Whether time stamps may jump.
+    pub jumping: bool,
     /// The pictures.
     pub video: Option<VideoStream>,
     /// The sound.
@@ -136,7 +143,7 @@ pub async fn scan(source: &Path, probe: &Probe, max_pixels: u64) -> Result<Scan,
         if let Some(packet) = Packet::parse(line)
             && wanted.contains(&Some(packet.stream))
         {
-            streams.entry(packet.stream).or_default().add(packet);
+            streams.entry(packet.stream).or_default().add(packet, probe.jumping);
         }
     })
     .await;
@@ -243,7 +250,8 @@ impl RawStream {
 }
 
 fn understand(raw: RawProbe) -> Probe {
-    let declares = raw.format.format_name.split(',').any(|name| DECLARING.contains(&name));
+    let is_one_of = |names: &[&str]| raw.format.format_name.split(',').any(|name| names.contains(&name));
+    let declares = is_one_of(&DECLARING);
     let start = number(raw.format.start_time.as_ref()).unwrap_or_default();
     let of_kind = |kind: &'static str| raw.streams.iter().filter(move |stream| stream.codec_type == kind);
     let video = of_kind("video")
@@ -276,6 +284,7 @@ fn understand(raw: RawProbe) -> Probe {
     Probe {
         start,
         declared_end: number(raw.format.duration.as_ref()).filter(|_| declares).map(|length| start + length),
+        jumping: is_one_of(&JUMPING),
         video,
         audio,
         cover: of_kind("video").find(|stream| stream.has("attached_pic")).map(|stream| stream.index),
@@ -329,14 +338,25 @@ impl Packet {
 struct Packets {
     times: Vec<f64>,
     end: f64,
+    /// Where the next packet is expected, and what is added to time stamps after jumps.
+    next: Option<f64>,
+    shift: f64,
 }
 
 impl Packets {
-    fn add(&mut self, packet: Packet) {
-        if let Some(time) = packet.pts.or(packet.dts) {
-            self.times.push(time);
-            self.end = self.end.max(time + packet.duration.unwrap_or_default());
+    fn add(&mut self, packet: Packet, jumping: bool) {
+        let duration = packet.duration.unwrap_or_default();
+        let (Some(shown), Some(decoded)) = (packet.pts.or(packet.dts), packet.dts.or(packet.pts)) else {
+            return;
+        };
+        if let Some(next) = self.next.filter(|_| jumping)
+            && !CONTINUOUS.contains(&(decoded + self.shift - next))
+        {
+            self.shift = next - decoded;
         }
+        self.next = Some(decoded + self.shift + duration);
+        self.times.push(shown + self.shift);
+        self.end = self.end.max(shown + self.shift + duration);
     }
 
     fn extent(mut self) -> Option<Extent> {
@@ -368,12 +388,22 @@ mod tests {
     fn an_extent_has_the_usual_interval_and_an_end() {
         let mut packets = Packets::default();
         for pts in [0.0, 0.2, 0.1, 0.3, 1.0] {
-            packets.add(Packet { stream: 0, pts: Some(pts), dts: None, duration: None });
+            packets.add(Packet { stream: 0, pts: Some(pts), dts: None, duration: None }, false);
         }
         let extent = packets.extent().unwrap();
         assert!((extent.interval - 0.1).abs() < 1e-9, "{extent:?}");
         assert!((extent.end - 1.1).abs() < 1e-9, "{extent:?}");
         assert_eq!(extent.packets, 5);
+    }
+
+    #[test]
+    fn what_follows_a_jump_in_time_is_played_right_after_what_is_before_it() {
+        let mut packets = Packets::default();
+        for dts in [100.0, 100.5, 0.0, 0.5, 5000.0, 5000.5] {
+            packets.add(Packet { stream: 0, pts: None, dts: Some(dts), duration: Some(0.5) }, true);
+        }
+        let extent = packets.extent().unwrap();
+        assert!((extent.end - 103.0).abs() < 1e-9, "{extent:?}");
     }
 
     #[test]

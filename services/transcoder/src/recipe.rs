@@ -44,7 +44,8 @@ pub fn ladder(plan: &Plan, setting: &Setting<'_>) -> Vec<OsString> {
     if !plan.allow_partial {
         args.add("-xerror");
     }
-    args.add(&format!("-threads {}", setting.threads));
+    // A new size in mid-stream goes to the scaler; new filters would forget how many frames they have seen.
+    args.add(&format!("-threads {} -reinit_filter 0", setting.threads));
     args.0.extend(guarded_input(setting.source, setting.max_pixels));
     args.add("-filter_complex");
     args.0.push(filters(plan).into());

@@ -138,6 +138,18 @@ async fn a_transport_stream_that_begins_late_with_sound_even_later() {
 }
 
 #[tokio::test]
+async fn a_transport_stream_that_begins_anew_at_another_size_plays_to_its_end() {
+    let shop = Workshop::new();
+    let part = |size, flags| format!("{} {QUICK} {flags}", scene(size, "25", 3.0));
+    let mut whole = std::fs::read(shop.make("first.ts", &part("320x180", ""))).unwrap();
+    let marked = part("240x180", "-mpegts_flags +initial_discontinuity");
+    whole.extend(std::fs::read(shop.make("second.ts", &marked)).unwrap());
+    std::fs::write(shop.path("source.ts"), whole).unwrap();
+    let record = plays(&shop, "source.ts", small()).await;
+    assert!((record.duration_seconds.unwrap() - 6.0).abs() < 0.1, "{record:?}");
+}
+
+#[tokio::test]
 async fn sound_that_goes_on_after_the_picture_is_kept() {
     let shop = Workshop::new();
     shop.make(
