@@ -17,6 +17,8 @@ use std::collections::BTreeMap;
     "set replicas or autoscaling, not both: with autoscaling the HorizontalPodAutoscaler owns the number of replicas"))]
 #[x_kube(validation = ("!has(self.exposure) || !has(self.exposure.nodePort) || (has(self.exposure.type) && self.exposure.type != 'ClusterIP')",
     "exposure.nodePort needs exposure.type NodePort or LoadBalancer"))]
+#[x_kube(validation = ("!has(self.env) || self.env.all(e, !(e.name in ['API_TOKEN', 'AWS_SECRET_ACCESS_KEY', 'AWS_SESSION_TOKEN']) || !has(e.value))",
+    "env: API_TOKEN, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN are secrets; put them into a Secret and use valueFrom.secretKeyRef"))]
 pub struct Component {
     /// Container image. Left out, frontend, backend and worker run the image that comes with the operator.
     #[serde(default, skip_serializing_if = "Option::is_none")]

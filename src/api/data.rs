@@ -18,6 +18,12 @@ use serde::{Deserialize, Serialize};
     "database.embedded belongs to provider Embedded"))]
 #[x_kube(validation = ("self.provider == 'Embedded' || !has(self.deletionPolicy)",
     "database.deletionPolicy belongs to provider Embedded: an external database is never deleted"))]
+#[x_kube(validation = ("self.provider == oldSelf.provider || oldSelf.provider != 'Embedded' || !has(oldSelf.deletionPolicy) || oldSelf.deletionPolicy != 'Delete'",
+    "database.provider: with deletionPolicy Delete, changing the provider would delete the data; set deletionPolicy to Retain first"))]
+#[x_kube(validation = ("self.provider != 'Embedded' || oldSelf.provider != 'Embedded' || (has(self.embedded) && has(self.embedded.storage) && has(self.embedded.storage.storageClassName) ? self.embedded.storage.storageClassName : '') == (has(oldSelf.embedded) && has(oldSelf.embedded.storage) && has(oldSelf.embedded.storage.storageClassName) ? oldSelf.embedded.storage.storageClassName : '')",
+    "database.embedded.storage.storageClassName is immutable: Kubernetes can't move a volume to another class"))]
+#[x_kube(validation = ("self.provider != 'Embedded' || oldSelf.provider != 'Embedded' || quantity(has(self.embedded) && has(self.embedded.storage) && has(self.embedded.storage.size) ? self.embedded.storage.size : '10Gi').compareTo(quantity(has(oldSelf.embedded) && has(oldSelf.embedded.storage) && has(oldSelf.embedded.storage.size) ? oldSelf.embedded.storage.size : '10Gi')) >= 0",
+    "database.embedded.storage.size can't shrink: a volume only grows (10Gi when left out)"))]
 pub struct Database {
     /// Who runs it.
     pub provider: DatabaseProvider,
@@ -51,6 +57,12 @@ pub enum DatabaseProvider {
     "cache.embedded belongs to provider Embedded"))]
 #[x_kube(validation = ("self.provider == 'Embedded' || !has(self.deletionPolicy)",
     "cache.deletionPolicy belongs to provider Embedded: an external cache is never deleted"))]
+#[x_kube(validation = ("self.provider == oldSelf.provider || oldSelf.provider != 'Embedded' || !has(oldSelf.deletionPolicy) || oldSelf.deletionPolicy != 'Delete'",
+    "cache.provider: with deletionPolicy Delete, changing the provider would delete the data; set deletionPolicy to Retain first"))]
+#[x_kube(validation = ("self.provider != 'Embedded' || oldSelf.provider != 'Embedded' || (has(self.embedded) && has(self.embedded.storage) && has(self.embedded.storage.storageClassName) ? self.embedded.storage.storageClassName : '') == (has(oldSelf.embedded) && has(oldSelf.embedded.storage) && has(oldSelf.embedded.storage.storageClassName) ? oldSelf.embedded.storage.storageClassName : '')",
+    "cache.embedded.storage.storageClassName is immutable: Kubernetes can't move a volume to another class"))]
+#[x_kube(validation = ("self.provider != 'Embedded' || oldSelf.provider != 'Embedded' || quantity(has(self.embedded) && has(self.embedded.storage) && has(self.embedded.storage.size) ? self.embedded.storage.size : '1Gi').compareTo(quantity(has(oldSelf.embedded) && has(oldSelf.embedded.storage) && has(oldSelf.embedded.storage.size) ? oldSelf.embedded.storage.size : '1Gi')) >= 0",
+    "cache.embedded.storage.size can't shrink: a volume only grows (1Gi when left out)"))]
 pub struct Cache {
     /// Who runs it.
     pub provider: CacheProvider,
@@ -103,10 +115,6 @@ pub struct Embedded {
 /// A volume.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = ("has(self.storageClassName) == has(oldSelf.storageClassName) && (!has(self.storageClassName) || self.storageClassName == oldSelf.storageClassName)",
-    "storage.storageClassName is immutable: Kubernetes can't move a volume to another class"))]
-#[x_kube(validation = ("!has(self.size) || !has(oldSelf.size) || quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
-    "storage.size can't shrink"))]
 pub struct Storage {
     /// Size of the volume; 10Gi for a database and 1Gi for a cache when left out. It can grow, not shrink.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -35,6 +35,12 @@ use serde::{Deserialize, Serialize};
     "spec.backend: the bundled backend needs spec.database and spec.transcoding; add them or set an image of your own"))]
 #[x_kube(validation = ("!has(self.worker) || has(self.worker.image) || (has(self.database) && has(self.transcoding))",
     "spec.worker: the bundled worker needs spec.database and spec.transcoding; add them or set an image of your own"))]
+#[x_kube(validation = ("(!(has(self.frontend) && has(self.frontend.route) && has(self.backend) && has(self.backend.route)) || self.frontend.route.hostname != self.backend.route.hostname || (has(self.frontend.route.path) ? self.frontend.route.path : '/') != (has(self.backend.route.path) ? self.backend.route.path : '/')) && (!(has(self.frontend) && has(self.frontend.route) && has(self.worker) && has(self.worker.route)) || self.frontend.route.hostname != self.worker.route.hostname || (has(self.frontend.route.path) ? self.frontend.route.path : '/') != (has(self.worker.route.path) ? self.worker.route.path : '/')) && (!(has(self.backend) && has(self.backend.route) && has(self.worker) && has(self.worker.route)) || self.backend.route.hostname != self.worker.route.hostname || (has(self.backend.route.path) ? self.backend.route.path : '/') != (has(self.worker.route.path) ? self.worker.route.path : '/'))",
+    "spec: two components have a route with the same hostname and path; give one of them another path"))]
+#[x_kube(validation = ("!has(self.services) || self.services.filter(s, has(s.route)).all(s, (!(has(self.frontend) && has(self.frontend.route)) || s.route.hostname != self.frontend.route.hostname || (has(s.route.path) ? s.route.path : '/') != (has(self.frontend.route.path) ? self.frontend.route.path : '/')) && (!(has(self.backend) && has(self.backend.route)) || s.route.hostname != self.backend.route.hostname || (has(s.route.path) ? s.route.path : '/') != (has(self.backend.route.path) ? self.backend.route.path : '/')) && (!(has(self.worker) && has(self.worker.route)) || s.route.hostname != self.worker.route.hostname || (has(s.route.path) ? s.route.path : '/') != (has(self.worker.route.path) ? self.worker.route.path : '/')))",
+    "spec: two components have a route with the same hostname and path; give one of them another path"))]
+#[x_kube(validation = ("[(has(self.frontend) && has(self.frontend.exposure) && has(self.frontend.exposure.nodePort) ? [self.frontend.exposure.nodePort] : []) + (has(self.backend) && has(self.backend.exposure) && has(self.backend.exposure.nodePort) ? [self.backend.exposure.nodePort] : []) + (has(self.worker) && has(self.worker.exposure) && has(self.worker.exposure.nodePort) ? [self.worker.exposure.nodePort] : []) + (has(self.services) ? self.services.filter(s, has(s.exposure) && has(s.exposure.nodePort)).map(s, s.exposure.nodePort) : [])].all(ports, ports.all(one, ports.exists_one(other, one == other)))",
+    "spec: two components have the same exposure.nodePort; choose another one"))]
 pub struct StreamingPlatformSpec {
     /// Sensible figures for what is left unsaid; `Small` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -64,8 +70,8 @@ pub struct StreamingPlatformSpec {
     /// Further long-running components, such as a media server.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["name"]))]
-    #[x_kube(validation = ("self.filter(s, has(s.route)).all(s, self.filter(t, has(t.route)).exists_one(t, t.route.hostname == s.route.hostname && (has(t.route.path) ? t.route.path : '/') == (has(s.route.path) ? s.route.path : '/')))",
-        "services: two of them have a route with the same hostname and path"))]
+    #[x_kube(validation = ("self.all(s, !has(s.route) || self.exists_one(t, has(t.route) && t.route.hostname == s.route.hostname && (has(t.route.path) ? t.route.path : '/') == (has(s.route.path) ? s.route.path : '/')))",
+        "services: two of them have a route with the same hostname and path; give one of them another path"))]
     pub services: Vec<Service>,
 
     /// Transcoding of uploads.

@@ -11,6 +11,8 @@ use serde::{Deserialize, Serialize};
 /// One transcoding Job for each message on an SQS queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.output) || !has(self.output.allowedOrigins)",
+    "transcoding.output.allowedOrigins: browsers upload into the input bucket only; set transcoding.input.allowedOrigins"))]
 #[x_kube(validation = ("!has(self.input) || !has(self.output) || !has(self.input.bucket) || !has(self.output.bucket) || self.input.bucket != self.output.bucket || (has(self.input.prefix) && has(self.output.prefix) && !self.input.prefix.startsWith(self.output.prefix) && !self.output.prefix.startsWith(self.input.prefix))",
     "transcoding: input and output overlap, so that each output would be transcoded again; use two buckets, or prefixes of which neither begins with the other"))]
 pub struct Transcoding {
