@@ -5,6 +5,7 @@
 pub mod admin;
 pub mod api;
 pub mod apply;
+pub mod aws;
 pub mod cli;
 pub mod controller;
 pub mod dispatch;

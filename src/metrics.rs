@@ -40,7 +40,7 @@ struct Write {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct AwsCall {
     service: &'static str,
-    operation: &'static str,
+    operation: String,
     status: String,
 }
 
@@ -99,8 +99,8 @@ impl Metrics {
     }
 
     /// Counts a call to AWS. `status` is `ok`, or the code of the error.
-    pub fn aws_call(&self, service: &'static str, operation: &'static str, status: impl Into<String>) {
-        self.aws_calls.get_or_create(&AwsCall { service, operation, status: status.into() }).inc();
+    pub fn aws_call(&self, service: &'static str, operation: impl Into<String>, status: impl Into<String>) {
+        self.aws_calls.get_or_create(&AwsCall { service, operation: operation.into(), status: status.into() }).inc();
     }
 
     /// Replaces what one platform added to the gauges by what it adds now.

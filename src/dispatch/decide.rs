@@ -323,11 +323,6 @@ pub(super) fn first(
     })
 }
 
-/// Whether an attempt may still change what becomes of its work.
-pub(super) fn is_open(attempt: &Attempt) -> bool {
-    attempt.settled.is_none() && !matches!(attempt.phase, Phase::Succeeded { .. })
-}
-
 /// Whether a message of this work has nothing left to do.
 pub(super) fn is_over(attempt: &Attempt) -> bool {
     matches!(attempt.phase, Phase::Succeeded { .. })

@@ -1,0 +1,322 @@
+//! aws: clients, shared by all platforms that reach AWS in the same way.
+//!
+//! Which endpoints and roles a platform may name is decided in validate, before anything here is asked for.
+
+use crate::{
+    metrics::Metrics,
+    platform::{Aws, Credentials},
+};
+use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
+use aws_sdk_sqs::{
+    config::{
+        ConfigBag, Intercept, RuntimeComponents, SharedCredentialsProvider,
+        interceptors::FinalizerInterceptorContextRef,
+    },
+    error::{BoxError, ProvideErrorMetadata, SdkError},
+};
+use aws_smithy_runtime_api::client::orchestrator::Metadata;
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+use tokio::sync::OnceCell;
+
+/// Longest that one try of a call may take.
+const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest that a call with its retries may take.
+const OPERATION: Duration = Duration::from_secs(25);
+/// How often a call is tried.
+const TRIES: u32 = 3;
+/// Name of the sessions of assumed roles, as it shows in CloudTrail.
+const SESSION: &str = "streaming-operator";
+
+/// Clients of one account, region and endpoint. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Account {
+    /// SQS.
+    pub sqs: aws_sdk_sqs::Client,
+    /// S3.
+    pub s3: aws_sdk_s3::Client,
+    /// The region.
+    pub region: String,
+    key: Arc<Key>,
+}
+
+/// Two accounts are equal when they are reached in the same way.
+impl PartialEq for Account {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+/// What tells accounts apart. Of keys only the hash.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Key {
+    region: String,
+    endpoint_url: Option<String>,
+    rights: Rights,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+enum Rights {
+    Operator,
+    Role(String),
+    Secret { namespace: String, name: String, content_hash: String },
+}
+
+/// Why an account can't be reached.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// The Secret is not there.
+    #[error(
+        "spec.aws.credentialsSecretRef: there is no Secret {0}; make it, with the keys accessKeyID and secretAccessKey"
+    )]
+    SecretMissing(String),
+    /// The Secret lacks a key.
+    #[error("spec.aws.credentialsSecretRef: Secret {secret} has no key {key}")]
+    KeyMissing {
+        /// The Secret.
+        secret: String,
+        /// The key.
+        key: &'static str,
+    },
+    /// The API server did not give the Secret.
+    #[error("can't read Secret {secret}: {source}")]
+    Unreadable {
+        /// The Secret.
+        secret: String,
+        /// Why.
+        source: Box<kube::Error>,
+    },
+}
+
+/// Makes accounts and keeps them.
+#[derive(Clone)]
+pub struct Accounts {
+    kube: Client,
+    metrics: Metrics,
+    base: Arc<OnceCell<SdkConfig>>,
+    made: Arc<Mutex<HashMap<Key, Account>>>,
+}
+
+impl Accounts {
+    /// None made yet.
+    #[must_use]
+    pub fn new(kube: Client, metrics: Metrics) -> Self {
+        Self { kube, metrics, base: Arc::default(), made: Arc::default() }
+    }
+
+    /// The account of a platform. `content_hash` is that of the Secret with the credentials, where there is
+    /// one, so that new keys make a new client and the Secret is read no more often than it changes.
+    ///
+    /// # Errors
+    /// [`AccessError`] when the Secret can't be read or lacks a key.
+    pub async fn account(
+        &self,
+        namespace: &str,
+        aws: &Aws,
+        content_hash: Option<&str>,
+    ) -> Result<Account, AccessError> {
+        let rights = match &aws.credentials {
+            Credentials::Operator => Rights::Operator,
+            Credentials::Role(role) => Rights::Role(role.clone()),
+            Credentials::Secret(name) => Rights::Secret {
+                namespace: namespace.to_owned(),
+                name: name.clone(),
+                content_hash: content_hash.unwrap_or_default().to_owned(),
+            },
+        };
+        let key = Key { region: aws.region.clone(), endpoint_url: aws.endpoint_url.clone(), rights };
+        if let Some(account) = self.made.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+            return Ok(account.clone());
+        }
+        let account = self.make(&key).await?;
+        let mut made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        // Keys that were replaced are of no more use.
+        made.retain(|other, _| !other.rights.is_replaced_by(&key.rights));
+        made.insert(key, account.clone());
+        Ok(account)
+    }
+
+    async fn make(&self, key: &Key) -> Result<Account, AccessError> {
+        let base = self.base.get_or_init(|| load(&key.region)).await;
+        let mut own = base.to_builder().region(Region::new(key.region.clone()));
+        own.set_endpoint_url(key.endpoint_url.clone());
+        let own = own.build();
+        let mut config = own.to_builder();
+        match &key.rights {
+            Rights::Operator => {}
+            Rights::Role(role) => {
+                let provider =
+                    AssumeRoleProvider::builder(role).session_name(SESSION).configure(&own).build().await;
+                config.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
+            }
+            Rights::Secret { namespace, name, .. } => {
+                let keys = self.read_keys(namespace, name).await?;
+                config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+            }
+        }
+        Ok(clients(&config.build(), key, &self.metrics))
+    }
+
+    async fn read_keys(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<aws_sdk_sqs::config::Credentials, AccessError> {
+        let secret = Api::<Secret>::namespaced(self.kube.clone(), namespace)
+            .get_opt(name)
+            .await
+            .map_err(|source| AccessError::Unreadable { secret: name.to_owned(), source: Box::new(source) })?
+            .ok_or_else(|| AccessError::SecretMissing(name.to_owned()))?;
+        let data = secret.data.unwrap_or_default();
+        let value = |key: &'static str| {
+            data.get(key)
+                .and_then(|bytes| std::str::from_utf8(&bytes.0).ok())
+                .map(|text| text.trim().to_owned())
+                .filter(|text| !text.is_empty())
+        };
+        let required = |key: &'static str| {
+            value(key).ok_or_else(|| AccessError::KeyMissing { secret: name.to_owned(), key })
+        };
+        Ok(aws_sdk_sqs::config::Credentials::new(
+            required("accessKeyID")?,
+            required("secretAccessKey")?,
+            value("sessionToken"),
+            None,
+            "Secret",
+        ))
+    }
+}
+
+impl Rights {
+    fn is_replaced_by(&self, other: &Self) -> bool {
+        matches!((self, other), (
+            Self::Secret { namespace: a, name: b, content_hash: old },
+            Self::Secret { namespace: c, name: d, content_hash: new },
+        ) if (a, b) == (c, d) && old != new)
+    }
+}
+
+async fn load(region: &str) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(3))
+        .operation_attempt_timeout(ATTEMPT)
+        .operation_timeout(OPERATION)
+        .build();
+    aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .load()
+        .await
+}
+
+/// Clients from a configuration that is complete.
+fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics) -> Account {
+    let counter = |service| CountAttempts { service, metrics: metrics.clone() };
+    let sqs = aws_sdk_sqs::config::Builder::from(config).interceptor(counter("sqs")).build();
+    let s3 = aws_sdk_s3::config::Builder::from(config)
+        .interceptor(counter("s3"))
+        .force_path_style(key.endpoint_url.is_some())
+        .build();
+    Account {
+        sqs: aws_sdk_sqs::Client::from_conf(sqs),
+        s3: aws_sdk_s3::Client::from_conf(s3),
+        region: key.region.clone(),
+        key: Arc::new(key.clone()),
+    }
+}
+
+/// An account with keys that are at hand, for commands that run outside of the cluster and for tests.
+pub async fn with_keys(
+    region: &str,
+    endpoint_url: Option<&str>,
+    keys: Option<aws_sdk_sqs::config::Credentials>,
+    metrics: &Metrics,
+) -> Account {
+    let base = load(region).await;
+    let mut config = base.to_builder();
+    config.set_endpoint_url(endpoint_url.map(ToOwned::to_owned));
+    if let Some(keys) = keys {
+        config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
+    }
+    let key = Key {
+        region: region.to_owned(),
+        endpoint_url: endpoint_url.map(ToOwned::to_owned),
+        rights: Rights::Operator,
+    };
+    clients(&config.build(), &key, metrics)
+}
+
+/// Counts each try of each call by service, operation and HTTP status.
+#[derive(Debug)]
+struct CountAttempts {
+    service: &'static str,
+    metrics: Metrics,
+}
+
+impl Intercept for CountAttempts {
+    fn name(&self) -> &'static str {
+        "CountAttempts"
+    }
+
+    fn read_after_attempt(
+        &self,
+        context: &FinalizerInterceptorContextRef<'_>,
+        _components: &RuntimeComponents,
+        bag: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        let operation = bag.load::<Metadata>().map_or("unknown", Metadata::name);
+        let status = context.response().map_or_else(|| "none".to_owned(), |it| it.status().to_string());
+        self.metrics.aws_call(self.service, operation, status);
+        Ok(())
+    }
+}
+
+/// What a call's error says: AWS's code and message, or why there was no answer. Never the request.
+pub fn explain<E, R>(error: &SdkError<E, R>) -> String
+where
+    E: ProvideErrorMetadata + std::error::Error,
+{
+    match error {
+        SdkError::ServiceError(service) => {
+            let inner = service.err();
+            match (inner.code(), inner.message()) {
+                (Some(code), Some(message)) => format!("{code}: {message}"),
+                (Some(code), None) => code.to_owned(),
+                (None, _) => "an error without a code".to_owned(),
+            }
+        }
+        SdkError::TimeoutError(_) => "no answer in time".to_owned(),
+        SdkError::DispatchFailure(failure) if failure.is_timeout() => "no connection in time".to_owned(),
+        SdkError::DispatchFailure(failure) => failure.as_connector_error().map_or_else(
+            || "the request could not be sent".to_owned(),
+            |error| format!("the request could not be sent: {}", root(error)),
+        ),
+        SdkError::ResponseError(_) => "an answer that can't be understood".to_owned(),
+        _ => "the request could not be made".to_owned(),
+    }
+}
+
+fn root(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
+
+/// AWS's code of an error, where it answered with one.
+pub fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> {
+    error.as_service_error().and_then(ProvideErrorMetadata::code)
+}
+
+/// Whether an error says that the queue is not there.
+pub fn is_no_queue<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
+    code(error).is_some_and(|code| code.ends_with("NonExistentQueue") || code.ends_with("QueueDoesNotExist"))
+}

@@ -1,0 +1,289 @@
+//! consumer: the loop around the decisions for one platform: read, decide, act, wait.
+
+use super::{
+    Config,
+    decide::{Decision, decide},
+    jobs::{Jobs, build},
+    memory::{Memory, Received},
+    report::{Report, report},
+    sqs,
+    step::{Done, Step, StepError},
+    view::View,
+};
+use crate::{
+    kinds::PlatformKey,
+    observe::cluster::{Change, Cluster, Part},
+};
+use futures::{StreamExt, stream};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::Job;
+use std::{sync::Arc, time::Duration};
+use tokio::{
+    sync::{broadcast, watch},
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+/// How many steps run at a time.
+const CONCURRENCY: usize = 16;
+/// A decision is made at least this often, as a net below the watches.
+const NET: Duration = Duration::from_secs(60);
+/// A report changes at most this often: each change is a reconcile of the platform.
+const REPORT_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
+
+/// What a consumer needs.
+pub(super) struct Consumer {
+    pub key: PlatformKey,
+    pub cluster: Arc<Cluster>,
+    pub jobs: Jobs,
+    pub config: watch::Receiver<Arc<Config>>,
+    /// Called with each new report.
+    pub publish: Box<dyn Fn(Report) + Send + Sync>,
+    pub stop: CancellationToken,
+}
+
+/// Messages that a receive brought, and where from.
+struct Delivery {
+    config: Arc<Config>,
+    result: Result<Vec<Received>, String>,
+}
+
+/// The state of the loop.
+struct State {
+    memory: Memory,
+    view: View,
+    /// The receive in flight, at most one.
+    receiving: JoinSet<Delivery>,
+    reported: Option<(Report, Timestamp)>,
+}
+
+impl Consumer {
+    /// Runs until it is told to stop. Then a receive in flight may end, and what it brings goes back.
+    pub async fn run(mut self) {
+        let mut changes = self.cluster.changes();
+        let mut state = State {
+            memory: Memory::default(),
+            view: View::default(),
+            receiving: JoinSet::new(),
+            reported: None,
+        };
+        info!(platform = %self.key, "receives messages and makes Jobs");
+        while !self.stop.is_cancelled() {
+            let config = Arc::clone(&self.config.borrow_and_update());
+            self.ask_for_doubtful(&mut state).await;
+            let decision = self.decide(&config, &mut state);
+            if !decision.steps.is_empty() {
+                self.act(&config, &decision.steps, &mut state).await;
+                continue;
+            }
+            let wake = self.report(&config, &decision, &mut state);
+            if decision.receive > 0 && state.receiving.is_empty() {
+                receive(&mut state.receiving, Arc::clone(&config), decision.receive);
+            }
+            self.wait(&mut changes, wake, &mut state).await;
+        }
+        self.end(state).await;
+    }
+
+    fn decide(&self, config: &Config, state: &mut State) -> Decision {
+        state.view.refresh(&self.cluster.jobs.of(&self.key), &self.cluster.pods.of(&self.key));
+        let attempts = state.view.attempts();
+        let now = Timestamp::now();
+        state.memory.observe(&attempts, config.policy.visibility, now);
+        let mut decision = decide(&config.policy, &attempts, &state.memory, now);
+        decision.drained &= state.receiving.is_empty();
+        decision
+    }
+
+    async fn act(&self, config: &Config, steps: &[Step], state: &mut State) {
+        let view = &state.view;
+        let calls: Vec<_> = steps.iter().map(|step| self.execute(config, step, view)).collect();
+        let results: Vec<_> = stream::iter(calls).buffered(CONCURRENCY).collect().await;
+        let now = Timestamp::now();
+        for (step, result) in steps.iter().zip(results) {
+            let result = result.map(|(done, job)| {
+                if let Some(job) = job {
+                    state.view.wrote(job, now);
+                }
+                done
+            });
+            if let Err(error) = &result {
+                warn!(platform = %self.key, %error, "a step failed and is tried again");
+            }
+            state.memory.fold(step, &result, config.policy.visibility, now);
+        }
+    }
+
+    /// Does one step. Gives back the Job where it was written.
+    async fn execute(
+        &self,
+        config: &Config,
+        step: &Step,
+        view: &View,
+    ) -> Result<(Done, Option<Job>), StepError> {
+        let account = &config.account;
+        let known = |name: &str| {
+            view.get(name)
+                .ok_or_else(|| StepError { message: format!("Job {name} is gone"), creation: false })
+        };
+        let done = match step {
+            Step::Create(creation) => {
+                let job = build(&config.prototype, &config.policy, &config.profile, creation);
+                let (job, done) = self.jobs.create(&job).await?;
+                return Ok((done, Some(job)));
+            }
+            Step::Hold { ghost: true, .. } | Step::Settle { ghost: true, .. } => Done::Plain,
+            Step::Hold { attempt, held, .. } => {
+                return Ok((Done::Plain, Some(self.jobs.hold(known(attempt)?, held).await?)));
+            }
+            Step::Abort { attempt, failure } => {
+                return Ok((Done::Plain, Some(self.jobs.abort(known(attempt)?, failure).await?)));
+            }
+            Step::Settle { attempt, settlement, failure, ttl_seconds, .. } => {
+                let attempt = known(attempt)?;
+                let job = self.jobs.settle(attempt, *settlement, failure.as_ref(), *ttl_seconds).await?;
+                info!(platform = %self.key, job = attempt.name, %settlement, "settled");
+                return Ok((Done::Plain, Some(job)));
+            }
+            Step::Remove { attempt } => self.jobs.remove(known(attempt)?).await?,
+            Step::Extend { queue_url, messages, timeout } => {
+                sqs::change_visibility(account, queue_url, messages, *timeout).await?
+            }
+            Step::Return { queue_url, messages, delay, .. } => {
+                sqs::change_visibility(account, queue_url, messages, *delay).await?
+            }
+            Step::Delete { queue_url, messages, .. } => sqs::delete(account, queue_url, messages).await?,
+            Step::Resend { queue_url, bodies, .. } => sqs::send_all(account, queue_url, bodies).await?,
+            Step::DeadLetter { body, attributes, .. } => {
+                sqs::send(account, &config.dead_letter_url, body, attributes).await?
+            }
+            Step::Announce { event, .. } => {
+                let body = super::attempt::to_json(event);
+                sqs::send(account, &config.events_url, &body, &std::collections::BTreeMap::new()).await?
+            }
+        };
+        Ok((done, None))
+    }
+
+    /// Tells the report where it changed. Returns when to look again.
+    fn report(&self, config: &Config, decision: &Decision, state: &mut State) -> Option<Timestamp> {
+        let now = Timestamp::now();
+        let report = report(&config.policy, &state.view.attempts(), &state.memory, decision);
+        let wake = decision.wake.into_iter().chain(state.view.next_doubt()).min();
+        match &state.reported {
+            Some((last, _)) if *last == report => wake,
+            Some((last, at))
+                if *at + REPORT_INTERVAL > now && !report.drained && last.drained == report.drained =>
+            {
+                Some(wake.map_or(*at + REPORT_INTERVAL, |wake| wake.min(*at + REPORT_INTERVAL)))
+            }
+            _ => {
+                (self.publish)(report.clone());
+                state.reported = Some((report, now));
+                wake
+            }
+        }
+    }
+
+    /// Waits for something to happen.
+    async fn wait(
+        &mut self,
+        changes: &mut broadcast::Receiver<Change>,
+        wake: Option<Timestamp>,
+        state: &mut State,
+    ) {
+        let until = wake.map_or(NET, |wake| {
+            Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default().min(NET)
+        });
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = tokio::time::sleep(until) => {}
+            changed = self.config.changed() => {
+                if changed.is_err() {
+                    self.stop.cancel();
+                }
+            }
+            () = concerning(changes, &self.key) => {}
+            Some(ended) = state.receiving.join_next() => self.take(ended, state).await,
+        }
+    }
+
+    /// Takes what a receive brought.
+    async fn take(&self, ended: Result<Delivery, tokio::task::JoinError>, state: &mut State) {
+        let now = Timestamp::now();
+        let Ok(received) = ended else {
+            state.memory.receive_failed("the receive ended in a panic".into(), now);
+            return;
+        };
+        let current = Arc::clone(&self.config.borrow());
+        match received.result {
+            Ok(messages) if received.config.policy.queue_url == current.policy.queue_url => {
+                state.memory.receive(messages, current.policy.visibility, now);
+            }
+            Ok(messages) => give_back(&received.config, messages).await,
+            Err(error) => {
+                warn!(platform = %self.key, %error, "receiving failed and is tried again");
+                state.memory.receive_failed(error, now);
+            }
+        }
+    }
+
+    /// Jobs that were written and never seen by the watch are asked for by name.
+    async fn ask_for_doubtful(&self, state: &mut State) {
+        let now = Timestamp::now();
+        for name in state.view.doubtful(now) {
+            match self.jobs.get(&name).await {
+                Ok(Some(job)) => state.view.wrote(job, now),
+                Ok(None) => state.view.forget(&name),
+                Err(error) => {
+                    warn!(platform = %self.key, %error, "can't tell whether a Job is there");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Lets a receive in flight end, and gives back what it and the inbox hold: another replica leads.
+    async fn end(self, mut state: State) {
+        let config = Arc::clone(&self.config.borrow());
+        let inbox = std::mem::take(&mut state.memory.inbox);
+        give_back(&config, inbox.into_iter().map(|it| it.message).collect()).await;
+        while let Some(ended) = state.receiving.join_next().await {
+            if let Ok(Delivery { config, result: Ok(messages) }) = ended {
+                give_back(&config, messages).await;
+            }
+        }
+        info!(platform = %self.key, "receives no more");
+    }
+}
+
+fn receive(receiving: &mut JoinSet<Delivery>, config: Arc<Config>, max: usize) {
+    receiving.spawn(async move {
+        let result =
+            sqs::receive(&config.account, &config.policy.queue_url, max, config.policy.visibility).await;
+        Delivery { config, result }
+    });
+}
+
+async fn give_back(config: &Config, messages: Vec<Received>) {
+    let held: Vec<_> = messages.into_iter().map(|it| it.held).collect();
+    let url = &config.policy.queue_url;
+    if !held.is_empty()
+        && let Err(error) = sqs::change_visibility(&config.account, url, &held, SignedDuration::ZERO).await
+    {
+        warn!(%error, "messages could not be given back; they are visible again after their timeout");
+    }
+}
+
+/// Returns when a Job of the platform changed, or when changes were missed.
+async fn concerning(changes: &mut broadcast::Receiver<Change>, key: &PlatformKey) {
+    loop {
+        match changes.recv().await {
+            Ok(change) if change.part == Part::Jobs && change.platform == *key => return,
+            Ok(_) => {}
+            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+        }
+    }
+}
