@@ -11,6 +11,7 @@ prepare_checks() {
   [[ -z $(machine_missing) ]] || step "install Debian packages" machine_packages
   ensure_tools "${CLIENT_TOOLS[@]}" "${CHECK_TOOLS[@]}"
   ensure_cargo_tools
+  [[ -e $(ministack_dir) ]] || step "install ministack" build_once "$(ministack_dir)" build_ministack
   use_tools
   step "npm packages" npm_packages
 }

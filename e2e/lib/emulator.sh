@@ -4,15 +4,19 @@
 
 ministack_dir() {
   local key
-  key=$({ cat "$E2E_DIR/emulator/requirements.txt" && python3 -V; } | sha256sum | cut -c1-12)
+  key=$({ cat "$E2E_DIR/emulator/requirements.txt" && declare -f build_ministack && python3 -V; } | sha256sum | cut -c1-12)
   echo "$CACHE/ministack/$key"
 }
 
-# The venv is renamed once it is whole, so call it by its python, which finds itself, and not by its
-# scripts, which name the old path.
+# The venv is renamed once it is whole. Its python finds itself; its scripts name the old path, so ours
+# takes the place of the one that is used.
 build_ministack() {
   python3 -m venv "$1"
   "$1/bin/python" -m pip install --quiet --disable-pip-version-check -r "$E2E_DIR/emulator/requirements.txt"
+  cat >"$1/bin/ministack" <<'SH'
+#!/bin/sh
+exec "$(dirname "$0")/python" -m ministack "$@"
+SH
 }
 
 emulator_alive() {
@@ -26,7 +30,7 @@ emulator_start() {
   env -u AWS_ENDPOINT_URL PERSIST_STATE=1 STATE_DIR="$EMULATOR/state" S3_PERSIST=1 S3_DATA_DIR="$EMULATOR/s3" \
     BIND_HOST="$ENGINE_BRIDGE" MINISTACK_HOST="$ENGINE_BRIDGE" GATEWAY_PORT="$AWS_PORT" \
     MINISTACK_REGION="$AWS_REGION" SFTP_ENABLED=0 IOT_MTLS_ENABLED=0 LOG_LEVEL=WARNING \
-    setsid "$(ministack_dir)/bin/python" -m ministack </dev/null >"$LOGS/emulator-$CLUSTER.log" 2>&1 8>&- 9>&- &
+    setsid "$(ministack_dir)/bin/ministack" </dev/null >"$LOGS/emulator-$CLUSTER.log" 2>&1 8>&- 9>&- &
   echo $! >"$EMULATOR/pid"
   wait_for 30 "the emulator (log: $LOGS/emulator-$CLUSTER.log)" curl -fsS "$AWS_ENDPOINT/_ministack/health"
 }

@@ -14,6 +14,7 @@ MACHINE_NEEDS="
 /usr/bin/ffmpeg ffmpeg
 /usr/bin/chromium chromium
 /usr/bin/shellcheck shellcheck
+/usr/lib/postgresql/15/bin/initdb postgresql-15
 "
 
 machine_missing() {
@@ -31,6 +32,11 @@ machine_packages() {
   ((EUID == 0)) || die "these Debian packages are missing; install them: ${missing[*]}"
   echo "installing ${missing[*]}"
   export DEBIAN_FRONTEND=noninteractive
+  # The tests start PostgreSQL servers of their own; Debian's package need not start one.
+  if [[ ! -e /etc/postgresql-common/createcluster.conf ]]; then
+    mkdir -p /etc/postgresql-common
+    echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
+  fi
   apt-get -q update
   apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
 }

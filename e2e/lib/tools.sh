@@ -64,5 +64,6 @@ use_tools() {
   ETCD=$(tool_dir etcd)/etcd
   HELM=$(tool_dir helm)/helm
   KIND=$(tool_dir kind)/kind
-  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER ETCD HELM KIND
+  MINISTACK=$(ministack_dir)/bin/ministack
+  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER ETCD HELM KIND MINISTACK
 }
