@@ -1,8 +1,8 @@
 // Watches a video in a browser, as a person would, and fails where a person would complain.
 //
-//     node play.mjs --url http://127.0.0.1:30080 [--id VIDEO] [--screenshot FILE.png] [--json]
+//     node play.mjs URL [VIDEO] [--screenshot FILE.png] [--json]
 //
-// Opens the frontend, goes to the video (without --id: the newest one that is ready), plays it to `ended`,
+// URL is the frontend's address; `--url` and `--id` do as well. Opens the frontend, goes to the video (left out: the newest one that is ready), plays it to `ended`,
 // and then switches the quality and seeks. Exit status 1 and one line on standard error where it stalls,
 // has a hole in its buffer, ends too early, or breaks the Content-Security-Policy.
 
@@ -10,7 +10,8 @@ import { parseArgs } from 'node:util';
 import { openBrowser } from './lib/browser.mjs';
 import { chooseQuality, PlaybackError, qualities, seekTo, watchToEnd } from './lib/playback.mjs';
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
   options: {
     url: { type: 'string' },
     id: { type: 'string' },
@@ -54,8 +55,9 @@ async function play({ url, id, screenshot }) {
 }
 
 try {
-  if (values.url === undefined) throw new PlaybackError('--url is needed: the address of the frontend');
-  const result = await play(values);
+  const { url = positionals[0], id = positionals[1], screenshot } = values;
+  if (url === undefined) throw new PlaybackError('say where the frontend is: node play.mjs URL [VIDEO]');
+  const result = await play({ url, id, screenshot });
   if (values.json) {
     console.log(JSON.stringify(result));
   } else {

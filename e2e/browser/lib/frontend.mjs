@@ -3,10 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { resolve } from 'node:path';
 import { until } from './until.mjs';
-
-const WORKSPACE = resolve(import.meta.dirname, '../../..');
 
 async function freePort() {
   const server = createServer().listen(0, '127.0.0.1');
@@ -19,17 +16,16 @@ async function freePort() {
 
 const answers = (url) => fetch(url).then(({ ok }) => ok, () => false);
 
-/** Starts it on `port`, or on a free one; `close` ends it. */
+/** Starts `FRONTEND_BIN` with `WEB_ROOT` on `port`, or on a free one; `close` ends it. */
 export async function startFrontend(mock, port) {
   const env = process.env;
   const chosen = port ?? (await freePort());
   const url = `http://127.0.0.1:${chosen}`;
-  const binary = env.FRONTEND_BIN ?? resolve(WORKSPACE, 'target/debug/frontend');
-  const server = spawn(binary, [], {
+  const server = spawn(env.FRONTEND_BIN, [], {
     env: {
       PATH: env.PATH,
       PORT: String(chosen),
-      WEB_ROOT: env.WEB_ROOT ?? resolve(WORKSPACE, 'services/frontend/web/dist'),
+      WEB_ROOT: env.WEB_ROOT,
       BACKEND_URL: mock.url,
       UPLOAD_ORIGINS: mock.storageOrigin,
       SHUTDOWN_DELAY: '0s',
@@ -39,10 +35,10 @@ export async function startFrontend(mock, port) {
     stdio: ['ignore', 'inherit', 'inherit'],
   });
   const failed = once(server, 'error').then(([error]) => {
-    throw new Error(`${binary} does not start: ${error.message}. Build it with cargo build -p frontend.`);
+    throw new Error(`${env.FRONTEND_BIN} does not start: ${error.message}`);
   });
   const exited = once(server, 'exit').then(([code]) => {
-    throw new Error(`${binary} ended with ${code}`);
+    throw new Error(`${env.FRONTEND_BIN} ended with ${code}`);
   });
   await Promise.race([until('the frontend answers', () => answers(`${url}/health`)), failed, exited]);
   failed.catch(() => undefined);

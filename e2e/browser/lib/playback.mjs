@@ -1,5 +1,9 @@
 // Watches a video in the player and says what was seen. Needs a page that shows the player.
 
+/** A pause with less than this buffered, in seconds, is the stream's fault; with more, the decoder was late. */
+const STARVED = 0.5;
+/** However it comes about, nobody waits longer than this, in seconds. */
+const LONGEST_WAIT = 2;
 /** Holes in the buffer smaller than this, in seconds, are jumped over without anyone's noticing. */
 const GAP = 0.1;
 /** A time that is this close to the duration, in seconds, has reached it. */
@@ -28,12 +32,23 @@ async function waitFor(page, what, condition, argument, timeout) {
 async function observe(page) {
   await page.evaluate((gap) => {
     const video = document.querySelector('video');
-    const seen = { stalls: [], gaps: [], started: undefined, firstFrame: undefined, ended: undefined };
+    const seen = { waits: [], gaps: [], started: undefined, firstFrame: undefined, ended: undefined };
     window.playbackSeen = seen;
-    const at = () => Number(video.currentTime.toFixed(2));
-    video.addEventListener('playing', () => (seen.firstFrame ??= performance.now()));
+    const ahead = () => {
+      const { buffered, currentTime } = video;
+      for (let i = 0; i < buffered.length; i += 1) {
+        if (buffered.start(i) <= currentTime && currentTime <= buffered.end(i)) return buffered.end(i) - currentTime;
+      }
+      return 0;
+    };
+    video.addEventListener('playing', () => {
+      seen.firstFrame ??= performance.now();
+      const last = seen.waits.at(-1);
+      if (last !== undefined) last.seconds ??= (performance.now() - last.began) / 1000;
+    });
     video.addEventListener('waiting', () => {
-      if (seen.firstFrame !== undefined && seen.ended === undefined) seen.stalls.push(at());
+      if (seen.firstFrame === undefined || seen.ended !== undefined) return;
+      seen.waits.push({ at: video.currentTime, ahead: ahead(), began: performance.now() });
     });
     video.addEventListener('ended', () => (seen.ended = performance.now()));
     seen.timer = setInterval(() => {
@@ -60,7 +75,7 @@ export async function watchToEnd(page, { expectedDuration } = {}) {
   await waitFor(page, 'the video starts', () => window.playbackSeen.firstFrame !== undefined, undefined, 15_000);
   await waitFor(page, 'ended', () => window.playbackSeen.ended !== undefined, undefined, duration * 1500 + 20_000);
   const result = await page.evaluate(() => {
-    const { stalls, gaps, started, firstFrame, ended, timer } = window.playbackSeen;
+    const { waits, gaps, started, firstFrame, ended, timer } = window.playbackSeen;
     clearInterval(timer);
     const video = document.querySelector('video');
     const { totalVideoFrames, droppedVideoFrames } = video.getVideoPlaybackQuality();
@@ -69,13 +84,17 @@ export async function watchToEnd(page, { expectedDuration } = {}) {
       time: video.currentTime,
       startupSeconds: (firstFrame - started) / 1000,
       playedSeconds: (ended - firstFrame) / 1000,
-      stalls,
+      waits,
       gaps,
       frames: totalVideoFrames,
       droppedFrames: droppedVideoFrames,
     };
   });
-  if (result.stalls.length > 0) throw new PlaybackError(`it stalled at ${result.stalls.join(', ')} s`);
+  const stalls = result.waits.filter(({ ahead, seconds }) => ahead < STARVED || !(seconds < LONGEST_WAIT));
+  if (stalls.length > 0) {
+    const where = stalls.map(({ at, ahead }) => `${at.toFixed(2)} s (${ahead.toFixed(2)} s buffered)`);
+    throw new PlaybackError(`it stalled at ${where.join(', ')}`);
+  }
   if (result.gaps.length > 0) throw new PlaybackError(`holes in the buffer: ${JSON.stringify(result.gaps)}`);
   if (result.duration - result.time > CLOSE) {
     throw new PlaybackError(`it ended at ${result.time} s of ${result.duration} s`);

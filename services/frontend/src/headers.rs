@@ -24,7 +24,8 @@ impl Security {
     }
 }
 
-/// Nothing inline, nothing from elsewhere. `blob:` is how Media Source Extensions feed a video element.
+/// Nothing inline, nothing from elsewhere. `blob:` is how Media Source Extensions feed a video element, and
+/// hls.js begins each caption track with an empty `data:` file.
 fn content_security_policy(upload_origins: &[String]) -> String {
     let connect = ["'self'"].into_iter().chain(upload_origins.iter().map(String::as_str));
     [
@@ -32,8 +33,8 @@ fn content_security_policy(upload_origins: &[String]) -> String {
         "script-src 'self'".to_owned(),
         "style-src 'self'".to_owned(),
         "img-src 'self'".to_owned(),
-        "media-src 'self' blob:".to_owned(),
-        "worker-src 'self' blob:".to_owned(),
+        "media-src 'self' blob: data:".to_owned(),
+        "worker-src 'self'".to_owned(),
         format!("connect-src {}", connect.collect::<Vec<_>>().join(" ")),
         "base-uri 'none'".to_owned(),
         "form-action 'self'".to_owned(),
