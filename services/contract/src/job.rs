@@ -233,6 +233,11 @@ impl Reason {
         (Self::Unknown, "UNKNOWN"),
     ];
 
+    /// Every reason that has a name here.
+    pub fn known() -> impl Iterator<Item = Self> {
+        Self::NAMES.into_iter().map(|(reason, _)| reason)
+    }
+
     /// The constant.
     #[must_use]
     pub fn as_str(&self) -> &str {

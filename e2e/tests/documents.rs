@@ -1,0 +1,129 @@
+//! What documents and the dashboard name is there: metrics, conditions, files, sections.
+
+use anyhow::{Context, Result, ensure};
+use contract::Reason;
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+use streaming_operator::{
+    api::ConditionType,
+    metrics::{Load, Metrics},
+};
+
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "docs/operations.md",
+    "docs/security.md",
+    "docs/tutorial.md",
+    "docs/decisions/README.md",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn read(path: &str) -> Result<String> {
+    fs::read_to_string(root().join(path)).with_context(|| format!("read {path}"))
+}
+
+/// Words of the text that begin with the prefix of our metrics.
+fn metrics_in(text: &str) -> BTreeSet<&str> {
+    text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+        .filter(|word| word.starts_with("streaming_operator_"))
+        .collect()
+}
+
+/// What the operator's metrics look like once each has a value; before that some are not shown.
+fn rendered() -> Result<String> {
+    let metrics = Metrics::default();
+    metrics.reconciled("Applied", Duration::from_millis(1));
+    metrics.wrote("apply", "Deployment");
+    metrics.aws_call("sqs", "ReceiveMessage", "ok");
+    metrics.load(Load::default(), Load::default());
+    Ok(metrics.render()?)
+}
+
+/// Names under which Prometheus keeps what the operator registers.
+fn series() -> Result<BTreeSet<String>> {
+    let text = rendered()?;
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '));
+    Ok(types
+        .flat_map(|(name, kind)| match kind {
+            "counter" => vec![format!("{name}_total")],
+            "histogram" => ["", "_bucket", "_count", "_sum"].map(|suffix| format!("{name}{suffix}")).to_vec(),
+            _ => vec![name.to_owned()],
+        })
+        .collect())
+}
+
+#[test]
+fn metrics_of_documents_and_dashboard_exist_and_none_is_forgotten() -> Result<()> {
+    let series = series()?;
+    for path in ["docs/operations.md", "charts/streaming-operator/files/dashboard.json"] {
+        let text = read(path)?;
+        let named = metrics_in(&text);
+        let unknown: Vec<_> = named.iter().filter(|name| !series.contains(**name)).collect();
+        ensure!(unknown.is_empty(), "{path} names metrics that do not exist: {unknown:?}");
+        let families = rendered()?;
+        let families = families.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+        for family in families {
+            let shown = named.iter().any(|name| name.starts_with(family));
+            ensure!(shown, "{path} does not have {family}");
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn operations_explains_every_condition_and_every_cause_of_failure() -> Result<()> {
+    let text = read("docs/operations.md")?;
+    for condition in ConditionType::ALL {
+        ensure!(text.contains(&format!("`{}`", condition.as_str())), "condition {}", condition.as_str());
+    }
+    for reason in Reason::known() {
+        ensure!(text.contains(&format!("`{reason}`")), "cause {reason}");
+    }
+    Ok(())
+}
+
+#[test]
+fn links_between_documents_lead_somewhere() -> Result<()> {
+    for document in DOCUMENTS {
+        let text = read(document)?;
+        for link in links(&text) {
+            let (path, section) = link.split_once('#').unwrap_or((link, ""));
+            let target = match path {
+                "" => root().join(document),
+                _ => root().join(document).with_file_name("").join(path),
+            };
+            ensure!(target.exists(), "{document} links to {link}: no such file");
+            if !section.is_empty() {
+                let sections = sections(&fs::read_to_string(&target)?);
+                ensure!(sections.contains(section), "{document} links to {link}: sections are {sections:?}");
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Relative targets of Markdown links.
+fn links(text: &str) -> impl Iterator<Item = &str> {
+    let targets = text.split("](").skip(1).filter_map(|rest| rest.split_once(')').map(|(target, _)| target));
+    targets.filter(|target| !target.contains("://"))
+}
+
+/// Anchors of a document's headings, as GitHub makes them.
+fn sections(text: &str) -> BTreeSet<String> {
+    let headings =
+        text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    headings
+        .map(|heading| {
+            let kept = heading.to_lowercase().replace(' ', "-");
+            kept.chars().filter(|c| c.is_alphanumeric() || matches!(c, '-' | '_')).collect()
+        })
+        .collect()
+}
