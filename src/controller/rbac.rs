@@ -17,11 +17,12 @@ pub fn rules() -> Vec<PolicyRule> {
         rule(names::GROUP, &["streamingplatforms/finalizers"], &["update"]),
         // Read by name: what platforms name. Listed and watched: metadata only.
         rule("", &["secrets"], &["get", "list", "watch", "create", "patch", "delete"]),
-        rule("", &["configmaps"], &["get", "list", "watch", "create", "patch", "delete"]),
+        rule("", &["configmaps"], &["get", "list", "watch"]),
         // A StatefulSet makes them; they are only let grow.
         rule("", &["persistentvolumeclaims"], &["list", "watch", "patch"]),
         rule("", &["pods"], READ),
-        rule("batch", &["jobs"], OWN),
+        // Read one by one when its name turns out to be taken, or before its end is settled.
+        rule("batch", &["jobs"], &["get", "list", "watch", "create", "patch", "delete"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ];
     let special = [Kind::Secret, Kind::ConfigMap, Kind::PersistentVolumeClaim];
