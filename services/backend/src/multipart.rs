@@ -15,7 +15,7 @@ const MIB: u64 = 1 << 20;
 /// Parts are no smaller than this, though S3 admits 5 MiB: fewer requests.
 const MIN_PART_BYTES: u64 = 8 * MIB;
 /// An upload is cut in at most this many parts, so that its list of URLs stays small. S3 admits 10,000.
-const MAX_PARTS: u64 = 1000;
+const MAX_PARTS: u64 = 2000;
 
 /// A part that S3 holds.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -223,7 +223,7 @@ mod tests {
 
     #[test]
     fn keys_hold_no_character_that_needs_quoting() {
-        assert_eq!(safe_name("Mein Film (1)/ü.mp4"), "Mein_Film__1____.mp4");
+        assert_eq!(safe_name("Mein Film (1)/ü.mp4"), "Mein_Film__1___.mp4");
         assert_eq!(safe_name("../../etc/passwd"), "_.._etc_passwd");
         assert_eq!(safe_name("..."), "source");
     }

@@ -39,6 +39,20 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether trying again can't help: the data itself is refused (SQLSTATE classes 22 and 23) or unreadable.
+    #[must_use]
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::Unreadable { .. } => true,
+            Self::Database(error) => error
+                .as_database_error()
+                .and_then(|refusal| refusal.code())
+                .is_some_and(|code| code.starts_with("22") || code.starts_with("23")),
+        }
+    }
+}
+
 /// The catalogue in PostgreSQL. Cheap to clone.
 #[derive(Clone)]
 pub struct Catalog {
@@ -399,8 +413,10 @@ impl Edit {
     /// [`StoreError::Database`]; nothing is written then.
     pub async fn commit(mut self, now: Timestamp) -> Result<Video, StoreError> {
         let video = &mut self.video;
-        // At least a microsecond later, so that `updated_at` tells two versions of a row apart.
+        // At least a microsecond later, so that `updated_at` tells two versions of a row apart; and no finer
+        // than PostgreSQL keeps it.
         let next = video.updated_at + Duration::from_micros(1);
+        let now = Timestamp::from_microsecond(now.as_microsecond()).unwrap_or(now);
         video.updated_at = now.max(next);
         write_video(&mut self.transaction, video).await?;
         for transcode in &video.transcodes {
