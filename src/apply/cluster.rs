@@ -116,7 +116,7 @@ impl Applier {
         plan: &Plan,
         observed: &Observed,
     ) -> Applied {
-        let Plan { generate, hand_over, apply, prune, waiting: _, summary: _ } = plan;
+        let Plan { generate, hand_over, apply, prune, waiting: _, transcoding: _, summary: _ } = plan;
         let mut applied = Applied::default();
         for secret in generate {
             let key = ObjectKey::new(Kind::Secret, &secret.name);

@@ -3,4 +3,5 @@
 //! Idempotent. One object that is refused or fails never stops the others: each gets its own result in
 //! [`Applied`](cluster::Applied).
 
+pub mod aws;
 pub mod cluster;

@@ -2,6 +2,7 @@
 //!
 //! Pure: no client, no clock, no randomness. Waiting is a value. The plan of a converged platform is empty.
 
+pub mod bucket;
 mod cache;
 pub mod check;
 mod database;
@@ -11,8 +12,15 @@ mod gate;
 mod merge;
 mod object;
 
+pub mod preview;
+pub mod queue;
 mod references;
 mod server;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+pub mod transcoding;
 pub mod workload;
 
 pub use references::references;
@@ -37,6 +45,8 @@ pub struct Plan {
     pub apply: Vec<Desired>,
     /// Objects to delete, because the spec no longer asks for them.
     pub prune: Vec<ObjectKey>,
+    /// Queues and buckets.
+    pub transcoding: transcoding::TranscodingPlan,
     /// What can't be done yet, and why.
     pub waiting: Vec<Waiting>,
     /// What the platform consists of, for the status.
@@ -149,7 +159,15 @@ pub struct DataSummary {
 pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
     let intent = intent(platform, observed);
     let keys: BTreeSet<_> = intent.keys();
-    let mut plan = Plan { summary: summary(platform, observed), ..Plan::default() };
+    let mut plan = Plan {
+        transcoding: transcoding::plan(
+            platform,
+            observed.transcoding.as_ref(),
+            observed.queue_claimed_by.as_deref(),
+        ),
+        summary: summary(platform, observed),
+        ..Plan::default()
+    };
     for draft in intent.drafts {
         match gate::gate(platform, draft, observed) {
             Ok(desired) => {
@@ -172,7 +190,7 @@ pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
         .map(|(key, _)| key.clone())
         .collect();
     if platform.suspended {
-        let Plan { generate, hand_over, apply, prune, waiting: _, summary: _ } = &mut plan;
+        let Plan { generate, hand_over, apply, prune, transcoding: _, waiting: _, summary: _ } = &mut plan;
         generate.clear();
         hand_over.clear();
         apply.clear();
