@@ -34,6 +34,7 @@ lint() {
 unit() {
   suite "Rust: unit, golden, API server" "Summary|tests? run" unit_tests
   suite "web: unit" "^ *Tests " web_tests
+  suite "browser: application" "^(# |ℹ )pass" browser_tests
 }
 
 cluster() {
@@ -42,7 +43,7 @@ cluster() {
   environment_lock
   environment_up
   suite "Rust: kind cluster" "Summary|tests? run" cluster_tests
-  suite "browser" "^(# |ℹ )pass" browser_tests
+  suite "browser: platform" "^(# |ℹ )pass" browser_platform_tests
 }
 
 prepare_checks

@@ -120,4 +120,17 @@ generated_current() {
 unit_tests() { cd "$REPO_DIR" && cargo nextest run --locked --workspace --no-tests pass -E 'not binary(/^kind_/)'; }
 cluster_tests() { cd "$REPO_DIR" && cargo nextest run --locked --package e2e --no-tests pass -E 'binary(/^kind_/)'; }
 web_tests() { npm --prefix "$WEB" test; }
-browser_tests() { npm --prefix "$BROWSER" test; }
+
+# The application in Chromium, with a backend that the test plays.
+browser_tests() {
+  build_once "$(web_dir)" build_web
+  (cd "$REPO_DIR" && cargo build --locked --package frontend)
+  WEB_ROOT=$(web_dir) FRONTEND_BIN=$(target_dir)/debug/frontend npm --prefix "$BROWSER" test
+}
+
+# The application in Chromium, on the example platform in the cluster.
+browser_platform_tests() {
+  platform_apply
+  platform_ready
+  API_TOKEN=$(platform_token) npm --prefix "$BROWSER" run test:platform
+}

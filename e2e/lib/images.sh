@@ -8,6 +8,8 @@ IMAGE_NAMES=(operator frontend backend worker transcoder)
 image_binary() { [[ $1 == operator ]] && echo streaming-operator || echo "$1"; }
 image_dockerfile() { [[ $1 == operator ]] && echo "$REPO_DIR/Dockerfile" || echo "$REPO_DIR/services/$1/Dockerfile"; }
 
+target_dir() { echo "${CARGO_TARGET_DIR:-$REPO_DIR/target}"; }
+
 compile_binaries() {
   local name args=()
   for name in "${IMAGE_NAMES[@]}"; do args+=(--package "$(image_binary "$name")"); done
@@ -39,7 +41,7 @@ stage_image() {
   binary=$(image_binary "$name")
   rm -rf "$context"
   mkdir -p "$context/bin"
-  strip -o "$context/bin/$binary" "${CARGO_TARGET_DIR:-$REPO_DIR/target}/debug/$binary"
+  strip -o "$context/bin/$binary" "$(target_dir)/debug/$binary"
   cp "$(image_dockerfile "$name")" "$context/Dockerfile"
   if [[ $name == frontend ]]; then cp -r "$(web_dir)" "$context/web"; fi
 }
