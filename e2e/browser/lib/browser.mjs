@@ -1,12 +1,8 @@
-// Debian's Chromium, headless, with a profile of its own that is deleted at the end.
+// Debian's Chromium, headless, with a profile of its own that Playwright deletes at the end.
 
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { chromium } from 'playwright-core';
 
 const ARGS = [
-  '--headless=new',
   '--no-sandbox',
   '--disable-gpu',
   '--disable-quic',
@@ -17,19 +13,21 @@ const ARGS = [
   '--mute-audio',
 ];
 
-/**
- * Opens a browser. `options` are those of Playwright's contexts (viewport, colour scheme …).
- * `trouble` collects what no page may do: violations of the Content-Security-Policy, uncaught errors.
- */
-export async function openBrowser(options = {}) {
-  const profile = await mkdtemp(join(tmpdir(), 'streaming-operator-chromium-'));
-  const context = await chromium.launchPersistentContext(profile, {
+export const launch = () =>
+  chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     headless: true,
-    args: ARGS,
-    viewport: { width: 1280, height: 800 },
-    ...options,
+    // In place of the old headless mode, which Playwright asks for and Chromium no longer has.
+    args: ['--headless=new', ...ARGS],
+    ignoreDefaultArgs: ['--headless'],
   });
+
+/**
+ * Opens a window without any memory. `options` are those of Playwright's contexts (viewport, colour scheme …).
+ * `trouble` collects what no page may do: violations of the Content-Security-Policy, uncaught errors.
+ */
+export async function openWindow(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...options });
   const trouble = [];
   await context.addInitScript(() => {
     document.addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
@@ -40,9 +38,11 @@ export async function openBrowser(options = {}) {
     if (/CSP violation|Content Security Policy/.test(message.text())) trouble.push(message.text());
   });
   context.on('weberror', (error) => trouble.push(`uncaught: ${error.error().message}`));
-  const close = async () => {
-    await context.close();
-    await rm(profile, { recursive: true, force: true });
-  };
-  return { context, trouble, page: context.pages()[0] ?? (await context.newPage()), close };
+  return { context, trouble, page: await context.newPage(), close: () => context.close() };
+}
+
+/** A browser with one window; `close` ends both. */
+export async function openBrowser(options) {
+  const browser = await launch();
+  return { ...(await openWindow(browser, options)), close: () => browser.close() };
 }

@@ -3,7 +3,7 @@
 
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { openBrowser } from '../lib/browser.mjs';
+import { launch, openWindow } from '../lib/browser.mjs';
 import { startFrontend } from '../lib/frontend.mjs';
 import * as pages from '../lib/pages.mjs';
 import { PlaybackError, watchToEnd } from '../lib/playback.mjs';
@@ -24,6 +24,7 @@ function large(name) {
 let mock;
 let frontend;
 let browser;
+let window;
 let page;
 
 const at = (path) => new URL(path, frontend.url).href;
@@ -32,19 +33,20 @@ const seeded = (state) => [...mock.platform.videos.values()].find((video) => vid
 before(async () => {
   mock = await startMock({ seeded: true });
   frontend = await startFrontend(mock);
+  browser = await launch();
 });
 after(async () => {
+  await browser?.close();
   await frontend?.close();
   mock?.close();
 });
 beforeEach(async () => {
-  browser = await openBrowser({ hasTouch: true });
-  page = browser.page;
+  window = await openWindow(browser, { hasTouch: true });
+  page = window.page;
 });
 afterEach(async () => {
-  const { trouble } = browser;
-  await browser.close();
-  assert.deepEqual(trouble, []);
+  await window.close();
+  assert.deepEqual(window.trouble, []);
 });
 
 /** Keeps the token from the first page on, as if it had been given before. */
