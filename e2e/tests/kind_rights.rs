@@ -112,6 +112,7 @@ async fn everything(platform: &Platform) -> Result<()> {
         json!({
             "image": "redis:7-bookworm",
             "command": ["sleep", "3600"],
+            "podTemplate": {"spec": {"securityContext": {"runAsUser": 65532}}},
             "autoscaling": {"minReplicas": 2, "maxReplicas": 3},
             "resources": {"requests": {"cpu": "10m", "memory": "8Mi"}},
             "probes": {"readiness": {"exec": {"command": ["true"]}}},
