@@ -26,6 +26,8 @@ if (process.env.FRONTEND_BIN === undefined) {
   process.env.FRONTEND_BIN = resolve(WORKSPACE, process.env.CARGO_TARGET_DIR ?? 'target', 'debug/frontend');
 }
 
+for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+
 const mock = await startMock({ seeded: true });
 const frontend = await startFrontend(mock);
 const tests = spawn(process.execPath, ['--test', '--test-concurrency=1', 'tests/platform.test.mjs', 'tests/application.test.mjs'], {

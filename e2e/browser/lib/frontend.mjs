@@ -34,6 +34,7 @@ export async function startFrontend(mock, port) {
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   });
+  process.once('exit', () => server.kill('SIGKILL'));
   const failed = once(server, 'error').then(([error]) => {
     throw new Error(`${env.FRONTEND_BIN} does not start: ${error.message}`);
   });

@@ -2,6 +2,9 @@
 // frontend's server. `npm test` sets what it needs.
 
 import assert from 'node:assert/strict';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
 import { launch, openWindow } from '../lib/browser.mjs';
 import { startFrontend } from '../lib/frontend.mjs';
@@ -13,14 +16,18 @@ import { startMock, TOKEN } from '../mock-backend.mjs';
 /** More than the mock's parts of 5 MiB have room for, so that there are four. */
 const LARGE = 17 * 2 ** 20;
 
-/** A file whose parts differ, so that a mix-up shows. It begins like an MP4. */
-function large(name) {
+/** Path of a file that begins like an MP4. Files with another `mark` have the same name and size. */
+async function large(name, mark = 0) {
   const buffer = Buffer.alloc(LARGE);
-  for (let i = 0; i < LARGE; i += 4096) buffer.writeUInt32BE(i, i);
   buffer.write('ftyp', 4, 'latin1');
-  return { name, mimeType: 'video/mp4', buffer };
+  buffer[LARGE / 2 + 100] = mark;
+  const folder = join(files, String(mark));
+  await mkdir(folder, { recursive: true });
+  await writeFile(join(folder, name), buffer);
+  return join(folder, name);
 }
 
+let files;
 let mock;
 let frontend;
 let browser;
@@ -31,6 +38,7 @@ const at = (path) => new URL(path, frontend.url).href;
 const seeded = (state) => [...mock.platform.videos.values()].find((video) => video.state === state);
 
 before(async () => {
+  files = await mkdtemp(join(tmpdir(), 'streaming-operator-uploads-'));
   mock = await startMock({ seeded: true });
   frontend = await startFrontend(mock);
   browser = await launch();
@@ -39,6 +47,7 @@ after(async () => {
   await browser?.close();
   await frontend?.close();
   mock?.close();
+  await rm(files, { recursive: true });
 });
 beforeEach(async () => {
   window = await openWindow(browser, { hasTouch: true });
@@ -82,7 +91,7 @@ describe('an upload', () => {
   test('survives a storage that fails now and then', async () => {
     mock.faults.push(500, 503, 403);
     await page.goto(at('/upload'));
-    await pages.chooseFiles(page, large('faulty.mp4'));
+    await pages.chooseFiles(page, await large('faulty.mp4'));
     const id = await pages.waitForPhase(page, 'faulty.mp4', 'Done');
     assert.equal(mock.platform.videos.get(id).size, LARGE);
   });
@@ -95,7 +104,7 @@ describe('an upload', () => {
       sent += 1;
       return sent === 1 ? route.continue() : undefined;
     });
-    await pages.chooseFiles(page, large('film.mp4'));
+    await pages.chooseFiles(page, await large('film.mp4'));
     const upload = await until('the first part arrived', () =>
       [...mock.platform.uploads.values()].find(({ parts }) => parts.size === 1),
     );
@@ -105,11 +114,9 @@ describe('an upload', () => {
     await row.getByText('Interrupted').waitFor();
     await page.unroute(`${mock.storageOrigin}/**`);
 
-    const other = large('film.mp4');
-    other.buffer[LARGE / 2 + 100] = 1;
-    await row.getByLabel('File of film.mp4').setInputFiles(other);
+    await row.getByLabel('File of film.mp4').setInputFiles(await large('film.mp4', 1));
     await row.getByRole('alert').getByText('not the file').waitFor();
-    await row.getByLabel('File of film.mp4').setInputFiles(large('film.mp4'));
+    await row.getByLabel('File of film.mp4').setInputFiles(await large('film.mp4'));
     assert.equal(await pages.waitForPhase(page, 'film.mp4', 'Done'), upload.id);
     await page.reload();
     assert.equal(await row.count(), 0, 'a finished upload is not offered again');
@@ -120,7 +127,7 @@ describe('an upload', () => {
     let held = true;
     const waiting = [];
     await page.route(`${mock.storageOrigin}/**`, (route) => (held ? void waiting.push(route) : route.continue()));
-    await pages.chooseFiles(page, large('paused.mp4'));
+    await pages.chooseFiles(page, await large('paused.mp4'));
     await until('parts are under way', () => waiting.length === 3);
     const row = pages.uploadRow(page, 'paused.mp4');
     await row.getByRole('button', { name: 'Pause', exact: true }).click();
@@ -136,7 +143,7 @@ describe('an upload', () => {
   test('can be given up, here and in storage', async () => {
     await page.goto(at('/upload'));
     await page.route(`${mock.storageOrigin}/**`, () => undefined);
-    await pages.chooseFiles(page, large('dropped.mp4'));
+    await pages.chooseFiles(page, await large('dropped.mp4'));
     const row = pages.uploadRow(page, 'dropped.mp4');
     await row.getByRole('button', { name: 'Pause', exact: true }).waitFor();
     await row.getByRole('button', { name: 'Give up dropped.mp4' }).click();
@@ -154,7 +161,7 @@ describe('an upload', () => {
       }),
     );
     await page.goto(at('/upload'));
-    await pages.chooseFiles(page, large('huge.mp4'));
+    await pages.chooseFiles(page, await large('huge.mp4'));
     await pages.uploadRow(page, 'huge.mp4').getByRole('alert').getByText('size: is more than 20 GiB').waitFor();
   });
 

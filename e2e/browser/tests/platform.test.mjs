@@ -6,6 +6,7 @@
 // why the other failed. Deletes what it uploaded.
 
 import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
 import { after, before, test } from 'node:test';
 import { openBrowser } from '../lib/browser.mjs';
 import { clip } from '../lib/media.mjs';
@@ -40,7 +41,6 @@ after(async () => {
 });
 
 test('files are uploaded through the picker, after the API token was asked for', async () => {
-  const { readFile } = await import('node:fs/promises');
   await page.goto(at('/upload'));
   await pages.chooseFiles(page, [
     { name: GOOD, mimeType: 'video/mp4', buffer: await readFile(await clip()) },
