@@ -100,7 +100,9 @@ impl Metrics {
 
     /// Counts a call to AWS. `status` is `ok`, or the code of the error.
     pub fn aws_call(&self, service: &'static str, operation: impl Into<String>, status: impl Into<String>) {
-        self.aws_calls.get_or_create(&AwsCall { service, operation: operation.into(), status: status.into() }).inc();
+        self.aws_calls
+            .get_or_create(&AwsCall { service, operation: operation.into(), status: status.into() })
+            .inc();
     }
 
     /// Replaces what one platform added to the gauges by what it adds now.

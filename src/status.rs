@@ -4,6 +4,7 @@
 //! a condition of its own, and the three are made from them. A message says what to do next.
 
 mod parts;
+mod transcoding;
 
 use crate::{
     api::{
@@ -42,6 +43,8 @@ pub enum View<'a> {
         plan: &'a Plan,
         /// What came of it.
         applied: &'a Applied,
+        /// What came of it in AWS.
+        aws: &'a crate::apply::aws::Applied,
     },
     /// The platform goes.
     Deleting {
@@ -89,15 +92,16 @@ pub fn status(
                 ..before.clone()
             }
         }
-        View::Planned { platform, observed, plan, applied } => {
-            let parts = parts::parts(platform, observed, plan, applied);
+        View::Planned { platform, observed, plan, applied, aws } => {
+            let mut parts = parts::parts(platform, observed, plan, applied, served(resource, before));
+            parts.extend(transcoding::parts(platform, observed, plan, aws, now));
             summarise(&mut conditions, platform, &parts, applied);
             StreamingPlatformStatus {
                 observed_generation: generation,
                 conditions: conditions.made,
                 components: components(plan, observed),
                 endpoints: plan.summary.endpoints.iter().take(MOST).cloned().collect(),
-                transcoding: parts::transcoding(platform, observed),
+                transcoding: transcoding::status(platform, observed),
                 database: plan.summary.database.as_ref().map(|data| data.status.clone()),
                 cache: plan.summary.cache.as_ref().map(|data| data.status.clone()),
                 waiting: waiting(&plan.waiting),
@@ -117,6 +121,14 @@ pub fn status(
             }
         }
     }
+}
+
+/// Whether the workloads of this very generation were available before.
+fn served(resource: &StreamingPlatform, before: &StreamingPlatformStatus) -> bool {
+    before.observed_generation == resource.metadata.generation
+        && before.conditions.iter().any(|condition| {
+            condition.type_ == ConditionType::WorkloadsAvailable.as_str() && condition.status == "True"
+        })
 }
 
 /// Whether writing `new` over `old` would change anything. Conditions of others are not looked at.
@@ -161,7 +173,10 @@ impl Conditions<'_> {
 /// The conditions of the parts, and the three that are made from them.
 fn summarise(conditions: &mut Conditions<'_>, platform: &Platform, parts: &[Part], applied: &Applied) {
     let serving = || parts.iter().filter(|part| part.serves);
-    let stuck = parts.iter().find(|part| matches!(part.verdict, Verdict::Stuck { .. }));
+    // A failed Job is a matter of its own: the platform itself goes on.
+    let stuck = parts.iter().find(|part| {
+        part.kind != ConditionType::JobsHealthy && matches!(part.verdict, Verdict::Stuck { .. })
+    });
     let worst = serving()
         .find(|part| matches!(part.verdict, Verdict::Stuck { .. }))
         .or_else(|| serving().find(|part| !part.verdict.is_good()));

@@ -3,19 +3,24 @@
 //! Objects in the cluster go by their owner references. The finalizer is only on platforms that have, or had,
 //! something outside: put there before the first of it is made, taken away after the last of it is settled.
 
-use super::{pipeline::Pipeline, retry::Outcome, worker::Done};
+use super::{pipeline::Pipeline, retry::Outcome, transcoding::End, worker::Done};
 use crate::{
     api::{StreamingPlatform, names},
     apply::cluster::Applied,
     kinds::PlatformKey,
     status::View,
+    validate::validate,
 };
 use kube::{
-    ResourceExt,
+    Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
 use serde_json::json;
+use std::time::Duration;
 use tracing::{info, warn};
+
+/// While something goes on in AWS or with Jobs, look again after this.
+const POLL: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// Brings the deletion of a platform a step further.
@@ -23,6 +28,20 @@ impl Pipeline {
         if !has_finalizer(resource) {
             // Garbage collection does the rest.
             return Outcome::Deleted.into();
+        }
+        match self.settle(key, resource).await {
+            End::Done => {}
+            End::Waiting(waiting) => {
+                let view = View::Deleting { waiting: &waiting, failure: None };
+                self.publish(key, resource, view, &Applied::default()).await;
+                return Done { outcome: Outcome::Waiting, refresh: Some(POLL) };
+            }
+            End::Failed(failure) => {
+                warn!(failure, "the deletion is held up");
+                let view = View::Deleting { waiting: &[], failure: Some(&failure) };
+                self.publish(key, resource, view, &Applied::default()).await;
+                return Outcome::Failed.into();
+            }
         }
         match self.set_finalizer(key, resource, false).await {
             Ok(()) => {
@@ -37,6 +56,24 @@ impl Pipeline {
                 Outcome::Failed.into()
             }
         }
+    }
+
+    /// Settles what lives outside of the cluster.
+    async fn settle(&self, key: &PlatformKey, resource: &StreamingPlatform) -> End {
+        let mut observed = match self.observe(key, resource).await {
+            Ok(observed) => observed,
+            Err(error) => return End::Failed(error.to_string()),
+        };
+        let platform = match validate(resource, &observed, &self.settings) {
+            Ok(platform) => platform,
+            Err(findings) => {
+                let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
+                return End::Failed(findings.join("; "));
+            }
+        };
+        let account = self.transcoding.observe(key, resource, &platform, &mut observed).await;
+        let deleted_at = resource.meta().deletion_timestamp.as_ref().map(|at| at.0).unwrap_or_default();
+        self.transcoding.end(key, &platform, &observed, account, deleted_at).await
     }
 
     /// Puts our finalizer on the platform, or takes it away; those of others stay. The resource version makes

@@ -11,6 +11,7 @@ mod queue;
 pub mod rbac;
 pub mod retry;
 mod stores;
+mod transcoding;
 mod worker;
 
 use crate::{kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster, settings::Settings};
@@ -29,6 +30,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
+use transcoding::Transcoding;
 
 /// How long reconciles that run may take to end after a stop. With the release of the lease this bounds a
 /// hand-over to 2 s.
@@ -103,14 +105,17 @@ impl Controller {
         stop: &CancellationToken,
     ) -> Result<(), Lost> {
         let identity = &self.replica.identity;
+        let (trigger, triggers) = mpsc::unbounded_channel();
+        let transcoding = Transcoding::new(&self.client, &self.cluster, &self.metrics, trigger.clone(), stop);
+        let dispatcher = transcoding.dispatcher();
         let pipeline = Arc::new(Pipeline::new(
             self.client.clone(),
             self.cluster(),
             self.settings.clone(),
             self.metrics.clone(),
             identity,
+            transcoding,
         ));
-        let (trigger, triggers) = mpsc::unbounded_channel();
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;
         let work = worker::work(
@@ -135,6 +140,8 @@ impl Controller {
             () = forward(&self.cluster, trigger) => {}
         }
         candidate.release(leadership).await;
+        // Another replica may lead by now; what a receive in flight still brings goes back to its queue.
+        dispatcher.shutdown().await;
         Ok(())
     }
 }

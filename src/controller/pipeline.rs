@@ -2,7 +2,9 @@
 
 use super::{
     events::{self, Events},
+    finalize::has_finalizer,
     retry::Outcome,
+    transcoding::{self, Transcoding},
     worker::Done,
 };
 use crate::{
@@ -45,6 +47,7 @@ pub struct Pipeline {
     pub(super) events: Events,
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
+    pub(super) transcoding: Transcoding,
     memory: Mutex<HashMap<PlatformKey, Memory>>,
 }
 
@@ -65,6 +68,7 @@ impl Pipeline {
         settings: Settings,
         metrics: Metrics,
         identity: &str,
+        transcoding: Transcoding,
     ) -> Self {
         Self {
             references: References::new(client.clone(), Arc::clone(&cluster)),
@@ -74,6 +78,7 @@ impl Pipeline {
             cluster,
             settings,
             metrics,
+            transcoding,
             memory: Mutex::default(),
         }
     }
@@ -101,7 +106,7 @@ impl Pipeline {
     }
 
     async fn pass(&self, key: &PlatformKey, resource: &StreamingPlatform) -> Done {
-        let observed = match self.observe(key, resource).await {
+        let mut observed = match self.observe(key, resource).await {
             Ok(observed) => observed,
             Err(error) => {
                 warn!(%error, "can't observe the platform");
@@ -117,22 +122,48 @@ impl Pipeline {
                 return if done { Outcome::Invalid.into() } else { Outcome::Failed.into() };
             }
         };
+        let account = self.transcoding.observe(key, resource, &platform, &mut observed).await;
+        self.note_load(key, transcoding::load(&observed));
         let plan = plan::plan(&platform, &observed);
+        // Before the first queue or bucket is made, so that none is forgotten when the platform goes.
+        if platform.transcoding.is_some() && !has_finalizer(resource) {
+            if let Err(error) = self.set_finalizer(key, resource, true).await {
+                warn!(%error, "can't put the finalizer on the platform");
+                return Outcome::Failed.into();
+            }
+            return Outcome::Applied.into();
+        }
         let uid = resource.uid().unwrap_or_default();
         let applied = self.applier.apply(key, &uid, &plan, &observed).await;
-        let view = View::Planned { platform: &platform, observed: &observed, plan: &plan, applied: &applied };
+        let aws = self.transcoding.apply(key, &platform, &plan, account).await;
+        let view = View::Planned {
+            platform: &platform,
+            observed: &observed,
+            plan: &plan,
+            applied: &applied,
+            aws: &aws,
+        };
         let written = self.publish(key, resource, view, &applied).await;
-        let failed = !written || !applied.failed().is_empty() || !applied.refused().is_empty();
+        let cloud_failed = aws.failures.iter().any(|failure| !failure.waiting)
+            || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some());
+        let failed =
+            !written || !applied.failed().is_empty() || !applied.refused().is_empty() || cloud_failed;
         let outcome = if failed {
             Outcome::Failed
         } else if !plan.waiting.is_empty() {
             Outcome::Waiting
-        } else if applied.changed_anything() {
+        } else if applied.changed_anything() || aws.changed > 0 {
             Outcome::Applied
         } else {
             Outcome::Converged
         };
-        outcome.into()
+        // What was made in AWS, no watch tells: look at once.
+        let refresh = if aws.changed > 0 {
+            Some(Duration::ZERO)
+        } else {
+            observed.transcoding.as_ref().map(|it| it.refresh_after)
+        };
+        Done { outcome, refresh }
     }
 
     pub(super) async fn observe(
@@ -206,7 +237,13 @@ impl Pipeline {
         Api::namespaced(self.client.clone(), &key.namespace)
     }
 
+    fn note_load(&self, key: &PlatformKey, load: Load) {
+        let before = std::mem::replace(&mut self.memory().entry(key.clone()).or_default().load, load);
+        self.metrics.load(before, load);
+    }
+
     fn forget(&self, key: &PlatformKey) {
+        self.transcoding.forget(key);
         if let Some(memory) = self.memory().remove(key) {
             self.metrics.load(memory.load, Load::default());
         }

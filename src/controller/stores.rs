@@ -161,6 +161,10 @@ trait Sort: Send + Sync + 'static {
     /// What tells objects of this sort apart.
     type Id: Hash + Eq + Send + Sync;
 
+    /// Takes out what nobody here looks at.
+    fn strip(&self, object: &mut Self::Object) {
+        strip(object);
+    }
     /// `None`: not for us.
     fn id(&self, object: &Self::Object) -> Option<Self::Id>;
     fn put(&self, cluster: &Cluster, id: Self::Id, object: Self::Object);
@@ -221,7 +225,7 @@ fn watch<S: Sort>(tasks: &mut JoinSet<()>, sink: Sink<S>, api: Api<S::Object>, c
 impl<S: Sort> Sink<S> {
     fn put(&self, mut object: S::Object) {
         if let Some(id) = self.sort.id(&object) {
-            strip(&mut object);
+            self.sort.strip(&mut object);
             self.sort.put(&self.cluster, id, object);
         }
     }
@@ -288,6 +292,21 @@ impl Objects {
 impl Sort for Objects {
     type Object = DynamicObject;
     type Id = (PlatformKey, ObjectKey);
+
+    /// Who owns a Deployment's `replicas` is kept: a hand-over to an autoscaler depends on it.
+    fn strip(&self, object: &mut DynamicObject) {
+        let mut owners = std::mem::take(object.managed_fields_mut());
+        strip(object);
+        if self.0 == Kind::Deployment {
+            owners.retain_mut(|owner| {
+                let Some(fields) = &mut owner.fields_v1 else { return false };
+                let owns = fields.0.pointer("/f:spec/f:replicas").is_some();
+                fields.0 = serde_json::json!({"f:spec": {"f:replicas": {}}});
+                owns
+            });
+            *object.managed_fields_mut() = owners;
+        }
+    }
 
     fn id(&self, object: &DynamicObject) -> Option<Self::Id> {
         Some((platform_of(object)?, ObjectKey::new(self.0, object.name_any())))
@@ -365,12 +384,16 @@ impl Sort for Pods {
     type Object = Pod;
     type Id = (PlatformKey, String);
 
+    fn strip(&self, object: &mut Pod) {
+        strip(object);
+        object.spec = None;
+    }
+
     fn id(&self, object: &Pod) -> Option<Self::Id> {
         Some((platform_of(object)?, object.name_any()))
     }
 
-    fn put(&self, cluster: &Cluster, (platform, name): Self::Id, mut object: Pod) {
-        object.spec = None;
+    fn put(&self, cluster: &Cluster, (platform, name): Self::Id, object: Pod) {
         let part = Self::part(&object);
         cluster.pods.insert(platform.clone(), name, Arc::new(object));
         cluster.announce(platform, part);

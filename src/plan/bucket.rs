@@ -201,10 +201,8 @@ mod tests {
         let ours = notification("id".into(), "arn:q", "up/");
         let rule = FilterRule::builder().name(FilterRuleName::from("Prefix")).value("up/").build();
         let key = S3KeyFilter::builder().filter_rules(rule).build();
-        let theirs = QueueConfiguration {
-            filter: Some(NotificationConfigurationFilter::builder().key(key).build()),
-            ..ours.clone()
-        };
+        let mut theirs = ours.clone();
+        theirs.filter = Some(NotificationConfigurationFilter::builder().key(key).build());
         assert!(is_same_notification(&ours, &theirs));
         assert!(!is_same_notification(&ours, &notification("id".into(), "arn:q", "")));
     }

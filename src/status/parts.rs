@@ -2,7 +2,7 @@
 
 use super::{explain, on};
 use crate::{
-    api::{ConditionReason, ConditionType, TranscodingStatus, names},
+    api::{ConditionReason, ConditionType, names},
     apply::cluster::Applied,
     kinds::{Kind, ObjectKey},
     observe::{Observed, Reference, Referenced},
@@ -70,9 +70,15 @@ impl Verdict {
     }
 }
 
-/// Every part that the spec asks for.
-pub(super) fn parts(platform: &Platform, observed: &Observed, plan: &Plan, applied: &Applied) -> Vec<Part> {
-    let looks = Looks { platform, observed, plan, applied };
+/// Every part that the spec asks for. `served`: whether the workloads of this generation were available before.
+pub(super) fn parts(
+    platform: &Platform,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    served: bool,
+) -> Vec<Part> {
+    let looks = Looks { platform, observed, plan, applied, served };
     let mut parts = Vec::new();
     let mut add = |kind, verdict| parts.push(Part { kind, serves: true, verdict });
     if let Some(data) = &plan.summary.database {
@@ -87,11 +93,6 @@ pub(super) fn parts(platform: &Platform, observed: &Observed, plan: &Plan, appli
     parts
 }
 
-/// The queue and its Jobs, as the status shows them.
-pub(super) fn transcoding(_platform: &Platform, _observed: &Observed) -> Option<TranscodingStatus> {
-    None
-}
-
 /// Replicas of a Deployment that are available.
 pub(super) fn available(observed: &Observed, deployment: &ObjectKey) -> i32 {
     i32::try_from(number(observed, deployment, "/status/availableReplicas")).unwrap_or(i32::MAX)
@@ -102,6 +103,7 @@ struct Looks<'a> {
     observed: &'a Observed,
     plan: &'a Plan,
     applied: &'a Applied,
+    served: bool,
 }
 
 impl Looks<'_> {
@@ -127,11 +129,13 @@ impl Looks<'_> {
         let wanted = number(self.observed, deployment, "/spec/replicas");
         let (updated, available) = (status("/status/updatedReplicas"), status("/status/availableReplicas"));
         let current = status("/status/observedGeneration") >= object.metadata.generation.unwrap_or_default();
-        let least = self.platform.components.iter().find(|c| c.name == *name).map_or(1, |c| c.scale.min());
         // More replicas than the least are the autoscaler's: while they start, the component serves.
-        let enough = available >= i64::from(least).min(wanted);
-        let rolled_out = current && updated >= wanted && status("/status/replicas") <= updated;
-        if rolled_out && enough && !self.applied.changed().contains(deployment) {
+        let least = self.platform.components.iter().find(|c| c.name == *name).map_or(1, |c| c.scale.min());
+        let enough = i64::from(least).min(wanted);
+        let rolled_out = updated >= enough && available >= enough && status("/status/replicas") <= updated;
+        // An autoscaler's change, or another's, makes a generation too that is not observed yet.
+        let told = current || self.served;
+        if told && rolled_out && !self.applied.changed().contains(deployment) {
             return Verdict::Good(format!("{name} is available"));
         }
         let detail = trouble.map_or_else(

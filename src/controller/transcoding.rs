@@ -1,0 +1,272 @@
+//! Transcoding within a reconcile: AWS is observed and changed, and the dispatcher told what to work by.
+
+use crate::{
+    api::{StreamingPlatform, WaitingFor},
+    apply,
+    aws::{Account, Accounts},
+    dispatch::{Config, Dispatcher, Policy, message::Places},
+    kinds::PlatformKey,
+    metrics::{Load, Metrics},
+    observe::{Observed, aws::Observer, cluster::Cluster},
+    plan::{
+        Plan,
+        transcoding::{Queues, teardown},
+        workload::job,
+    },
+    platform::{Platform, Transcoding as Wanted},
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::{Client, ResourceExt};
+use std::sync::Arc;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+/// How long Jobs may go on whose platform no longer asks for transcoding.
+const DRAIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// What a reconcile needs for transcoding.
+pub(super) struct Transcoding {
+    cluster: Arc<Cluster>,
+    observer: Observer,
+    dispatcher: Arc<Dispatcher>,
+}
+
+/// How far the end of a platform's transcoding has come.
+pub(super) enum End {
+    /// Everything is settled.
+    Done,
+    /// Something goes on.
+    Waiting(Vec<WaitingFor>),
+    /// Something failed and is tried again.
+    Failed(String),
+}
+
+impl Transcoding {
+    pub fn new(
+        client: &Client,
+        cluster: &Arc<Cluster>,
+        metrics: &Metrics,
+        changed: mpsc::UnboundedSender<PlatformKey>,
+        stop: &CancellationToken,
+    ) -> Self {
+        let accounts = Accounts::new(client.clone(), metrics.clone());
+        let dispatcher = Dispatcher::new(client.clone(), Arc::clone(cluster), metrics.clone(), changed, stop);
+        Self {
+            cluster: Arc::clone(cluster),
+            observer: Observer::new(accounts),
+            dispatcher: Arc::new(dispatcher),
+        }
+    }
+
+    /// What ends after the lease is released: receives in flight.
+    pub fn dispatcher(&self) -> Arc<Dispatcher> {
+        Arc::clone(&self.dispatcher)
+    }
+
+    /// Adds what is there in AWS, and what the dispatcher does. Gives back the account, where it can be used.
+    pub async fn observe(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        platform: &Platform,
+        observed: &mut Observed,
+    ) -> Option<Account> {
+        platform.transcoding.as_ref()?;
+        observed.dispatch = self.dispatcher.report(key);
+        observed.queue_claimed_by = claimed_by(&self.cluster, key, resource);
+        let jobs = observed.dispatch.as_ref().map(|report| report.jobs).unwrap_or_default();
+        let busy = jobs.pending + jobs.running + jobs.retrying > 0;
+        let account = self.observer.account(platform, &observed.references).await;
+        let usable = match &account {
+            Ok(Some(account)) => Ok(account),
+            Ok(None) => return None,
+            Err(failure) => Err(failure),
+        };
+        observed.transcoding = self.observer.observe(resource, platform, usable, busy).await;
+        account.ok().flatten()
+    }
+
+    /// Makes the planned calls, and tells the dispatcher what the plan found.
+    pub async fn apply(
+        &self,
+        key: &PlatformKey,
+        platform: &Platform,
+        plan: &Plan,
+        account: Option<Account>,
+    ) -> apply::aws::Applied {
+        let Some(wanted) = &platform.transcoding else {
+            self.leave(key);
+            return apply::aws::Applied::default();
+        };
+        // Without an account or queues what runs goes on as it did: both may come back.
+        let Some(account) = account else { return apply::aws::Applied::default() };
+        let applied = apply::aws::apply(&account, &plan.transcoding.calls).await;
+        if applied != apply::aws::Applied::default() {
+            self.observer.forget(key);
+        }
+        if plan.transcoding.problems.iter().any(|problem| problem.blocking) {
+            self.dispatcher.configure(key, None);
+        } else if let Some(queues) = &plan.transcoding.queues {
+            self.dispatcher.configure(key, config(platform, wanted, queues, account, None));
+        }
+        applied
+    }
+
+    /// The spec no longer asks for transcoding: running Jobs may end, then the consumer does.
+    fn leave(&self, key: &PlatformKey) {
+        let deadline = Timestamp::now() + DRAIN;
+        if self.dispatcher.drain(key, deadline) {
+            self.dispatcher.configure(key, None);
+        }
+    }
+
+    /// Brings the end of a platform's transcoding a step further: drain, then what AWS holds.
+    pub async fn end(
+        &self,
+        key: &PlatformKey,
+        platform: &Platform,
+        observed: &Observed,
+        account: Option<Account>,
+        deleted_at: Timestamp,
+    ) -> End {
+        let Some(wanted) = &platform.transcoding else {
+            self.dispatcher.configure(key, None);
+            return End::Done;
+        };
+        let (Some(account), Some(there)) = (account, &observed.transcoding) else {
+            return End::Failed(unreachable(observed));
+        };
+        if let Some(failure) = &there.failure {
+            return End::Failed(failure.message.clone());
+        }
+        let queues =
+            crate::plan::transcoding::plan(platform, Some(there), observed.queue_claimed_by.as_deref());
+        let deadline = deleted_at + signed(wanted.drain_timeout);
+        if let Some(queues) = queues.queues.filter(|_| observed.queue_claimed_by.is_none()) {
+            let config = config(platform, wanted, &queues, account.clone(), Some(deadline));
+            self.dispatcher.configure(key, config);
+            let report = self.dispatcher.report(key);
+            if !report.as_ref().is_some_and(|report| report.drained) {
+                return End::Waiting(vec![draining(report.as_ref(), deadline)]);
+            }
+        }
+        let calls = teardown(platform, there);
+        if calls.is_empty() {
+            self.dispatcher.configure(key, None);
+            self.observer.forget(key);
+            return End::Done;
+        }
+        let applied = apply::aws::apply(&account, &calls).await;
+        self.observer.forget(key);
+        match applied.failures.first() {
+            Some(failure) => End::Failed(failure.message.clone()),
+            None => End::Waiting(vec![WaitingFor {
+                what: "StreamingPlatform".to_owned(),
+                on: "AWS".to_owned(),
+                message: "queues and buckets are being deleted, as the spec says".to_owned(),
+            }]),
+        }
+    }
+
+    /// The platform is gone.
+    pub fn forget(&self, key: &PlatformKey) {
+        self.dispatcher.configure(key, None);
+        self.observer.forget(key);
+    }
+}
+
+/// What a platform adds to the gauges.
+pub(super) fn load(observed: &Observed) -> Load {
+    let jobs = observed.dispatch.as_ref().map(|report| report.jobs).unwrap_or_default();
+    let depth =
+        |queue: Option<&crate::observe::aws::sqs::Queue>| queue.map(|it| it.depth).unwrap_or_default();
+    let there = observed.transcoding.as_ref();
+    let work = depth(there.and_then(|it| it.queue.as_ref()));
+    let dead_letter = depth(there.and_then(|it| it.dead_letter.as_ref()));
+    Load {
+        pending: jobs.pending,
+        running: jobs.running,
+        visible: work.visible,
+        in_flight: work.in_flight,
+        dead_lettered: dead_letter.visible + dead_letter.in_flight,
+    }
+}
+
+/// What the dispatcher works by.
+fn config(
+    platform: &Platform,
+    wanted: &Wanted,
+    queues: &Queues,
+    account: Account,
+    draining: Option<Timestamp>,
+) -> Option<Config> {
+    let Queues { url, arn, dead_letter_url, events_url } = queues;
+    Some(Config {
+        policy: Policy {
+            namespace: platform.namespace.clone(),
+            platform: platform.name.to_string(),
+            queue_url: url.clone(),
+            queue_arn: arn.clone(),
+            visibility: signed(wanted.visibility_timeout),
+            max_jobs: wanted.max_concurrent_jobs as usize,
+            max_attempts: wanted.max_attempts,
+            retention: signed(wanted.job_retention),
+            suspended: platform.suspended,
+            draining,
+            places: Places {
+                input_bucket: wanted.input.name.clone(),
+                input_prefix: wanted.input.prefix.clone(),
+                output_bucket: wanted.output.name.clone(),
+                output_prefix: wanted.output.prefix.clone(),
+            },
+        },
+        dead_letter_url: dead_letter_url.clone(),
+        events_url: events_url.clone(),
+        prototype: job::prototype(platform)?,
+        profile: wanted.profile.clone(),
+        account,
+        uid: platform.uid.clone(),
+    })
+}
+
+fn draining(report: Option<&crate::dispatch::Report>, deadline: Timestamp) -> WaitingFor {
+    let running = report.map_or(0, |report| report.jobs.pending + report.jobs.running);
+    WaitingFor {
+        what: "StreamingPlatform".to_owned(),
+        on: "transcoding Jobs".to_owned(),
+        message: format!(
+            "{running} Jobs may go on until {deadline:.0} (transcoding.drainTimeout); then they are deleted and their messages go back to the queue"
+        ),
+    }
+}
+
+fn unreachable(observed: &Observed) -> String {
+    let failure = observed.transcoding.as_ref().and_then(|it| it.failure.as_ref());
+    failure.map_or_else(
+        || "AWS can't be reached; to let go of what is there, remove the finalizer by hand".to_owned(),
+        |failure| failure.message.clone(),
+    )
+}
+
+fn signed(duration: std::time::Duration) -> SignedDuration {
+    SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
+}
+
+/// An older platform that receives from the same existing queue: only one may.
+fn claimed_by(cluster: &Cluster, key: &PlatformKey, resource: &StreamingPlatform) -> Option<String> {
+    let url = |platform: &StreamingPlatform| platform.spec.transcoding.as_ref()?.queue.as_ref()?.url.clone();
+    let age = |platform: &StreamingPlatform, key: &PlatformKey| {
+        (platform.creation_timestamp().map(|Time(at)| at), key.to_string())
+    };
+    let (mine, my_age) = (url(resource)?, age(resource, key));
+    cluster
+        .platforms
+        .platforms()
+        .into_iter()
+        .filter(|other| other != key)
+        .filter_map(|other| Some((cluster.platform(&other)?, other)))
+        .filter(|(platform, other)| url(platform).as_ref() == Some(&mine) && age(platform, other) < my_age)
+        .map(|(_, other)| other.to_string())
+        .min()
+}

@@ -1,0 +1,143 @@
+//! What is to be said of queues, buckets and Jobs.
+
+use super::parts::{Part, Verdict};
+use crate::{
+    api::{ConditionReason, ConditionType, JobCounts, JobFailure, QueueDepth, TranscodingStatus},
+    apply,
+    dispatch::{
+        Report,
+        report::{Failed, Jobs},
+    },
+    observe::{Observed, aws::sqs},
+    plan::Plan,
+    platform::Platform,
+};
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+
+/// A message that was sent longer ago than this is in danger: SQS drops it after 14 days.
+const OLD: SignedDuration = SignedDuration::from_hours(24 * 11);
+
+/// Queues and Jobs, each with its condition. Nothing where the platform has no transcoding.
+pub(super) fn parts(
+    platform: &Platform,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &apply::aws::Applied,
+    now: Timestamp,
+) -> Vec<Part> {
+    if platform.transcoding.is_none() {
+        return Vec::new();
+    }
+    let ready = ready(observed, plan, applied);
+    // A setting that can lose messages some day does not keep the platform from serving today.
+    let serves = !matches!(&ready, Verdict::Stuck { reason: ConditionReason::QueueMisconfigured, .. })
+        || !is_there(observed);
+    let healthy = observed
+        .dispatch
+        .as_ref()
+        .map_or_else(|| Verdict::Good("no Job was made yet".to_owned()), |report| healthy(report, now));
+    vec![
+        Part { kind: ConditionType::TranscodingReady, serves, verdict: ready },
+        Part { kind: ConditionType::JobsHealthy, serves: false, verdict: healthy },
+    ]
+}
+
+fn is_there(observed: &Observed) -> bool {
+    observed.transcoding.as_ref().is_some_and(crate::observe::aws::Transcoding::is_complete)
+}
+
+fn ready(observed: &Observed, plan: &Plan, applied: &apply::aws::Applied) -> Verdict {
+    if let Some(problem) = plan.transcoding.problems.first() {
+        return Verdict::Stuck { reason: problem.reason, message: problem.message.clone() };
+    }
+    if let Some(failure) = applied.failures.first() {
+        let reason = if failure.waiting { ConditionReason::Waiting } else { ConditionReason::CallFailed };
+        return Verdict::Moving { reason, message: failure.message.clone() };
+    }
+    if !is_there(observed) || !plan.transcoding.calls.is_empty() {
+        let first = plan.transcoding.waiting.first();
+        let message = first.map_or("queues and buckets are being made", String::as_str);
+        return Verdict::Moving { reason: ConditionReason::Progressing, message: message.to_owned() };
+    }
+    let Some(report) = &observed.dispatch else {
+        let message = "messages are received as soon as the dispatcher has looked at the Jobs".to_owned();
+        return Verdict::Moving { reason: ConditionReason::Progressing, message };
+    };
+    if let Some(error) = report.errors.first() {
+        return Verdict::Moving { reason: ConditionReason::CallFailed, message: error.clone() };
+    }
+    Verdict::Good("messages are received and become Jobs".to_owned())
+}
+
+fn healthy(report: &Report, now: Timestamp) -> Verdict {
+    if let Some(open) = &report.breaker {
+        let message = format!(
+            "{} transcodes failed one after the other for {}: {}; new Jobs wait while one at a time is tried, the next not before {:.0}. Mend the cause; it goes on by itself",
+            open.works, open.cause, open.message, open.next_probe
+        );
+        return Verdict::Stuck { reason: ConditionReason::BreakerOpen, message };
+    }
+    if let Some(sent) = report.oldest_message_sent_at.filter(|sent| now.duration_since(*sent) > OLD) {
+        let message = format!(
+            "a message of {sent:.0} is still not settled; SQS drops it 14 days after it was sent. See its Job, and `streaming-operator queue resync` afterwards"
+        );
+        return Verdict::Stuck { reason: ConditionReason::JobsFailed, message };
+    }
+    match report.failures.iter().find(|failed| failed.dead_lettered) {
+        Some(failed) => Verdict::Stuck {
+            reason: ConditionReason::JobsFailed,
+            message: format!(
+                "{} failed for good: {}: {}. Its message is on the dead-letter queue; `streaming-operator queue redrive` tries it again",
+                failed.key.as_deref().unwrap_or("a message"),
+                failed.why.reason,
+                failed.why.message
+            ),
+        },
+        None => Verdict::Good("no transcode failed for good lately".to_owned()),
+    }
+}
+
+/// Queues, buckets and Jobs, as the status shows them.
+pub(super) fn status(platform: &Platform, observed: &Observed) -> Option<TranscodingStatus> {
+    let wanted = platform.transcoding.as_ref()?;
+    let there = observed.transcoding.clone().unwrap_or_default();
+    let url = |queue: &Option<sqs::Queue>| queue.as_ref().map(|queue| queue.url.clone());
+    let report = observed.dispatch.clone().unwrap_or_default();
+    // A bucket that the status named once is never made anew: it may have held data.
+    let named =
+        |name: &String, is_there: bool| (is_there || there.seen_buckets.contains(name)).then(|| name.clone());
+    Some(TranscodingStatus {
+        queue_url: url(&there.queue),
+        dead_letter_queue_url: url(&there.dead_letter),
+        events_queue_url: url(&there.events),
+        input_bucket: named(&wanted.input.name, there.input.is_some()),
+        output_bucket: named(&wanted.output.name, there.output.is_some()),
+        queue: there.queue.as_ref().map(|queue| queue.depth),
+        dead_lettered: there.dead_letter.as_ref().map(|queue| total(queue.depth)),
+        jobs: counts(report.jobs),
+        oldest_message_sent_at: report.oldest_message_sent_at.map(Time),
+        last_failures: report.failures.iter().map(failure).collect(),
+    })
+}
+
+fn total(depth: QueueDepth) -> i64 {
+    depth.visible + depth.in_flight + depth.delayed
+}
+
+fn counts(jobs: Jobs) -> JobCounts {
+    let Jobs { pending, running, retrying, succeeded, failed } = jobs;
+    JobCounts { pending, running, retrying, succeeded, failed }
+}
+
+fn failure(failed: &Failed) -> JobFailure {
+    JobFailure {
+        identity: failed.identity.to_string(),
+        key: failed.key.clone(),
+        reason: failed.why.reason.to_string(),
+        message: failed.why.message.clone(),
+        attempt: i32::try_from(failed.attempt).unwrap_or(i32::MAX),
+        dead_lettered: failed.dead_lettered,
+        time: Time(failed.at),
+    }
+}
