@@ -191,6 +191,11 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_manifest_is_this() {
+        insta::assert_snapshot!("manifest", manifest(&crate::rendition::sample::presentation()));
+    }
+
+    #[test]
     fn equal_neighbours_are_written_once() {
         let span = |start, duration| Span { start, duration };
         let spans = [span(0, 6), span(6, 6), span(12, 6), span(18, 2)];

@@ -146,3 +146,24 @@ fn quoted(text: &str) -> String {
 fn line(text: &mut String, line: std::fmt::Arguments<'_>) {
     writeln!(text, "{line}").expect("writing to a String does not fail");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rendition::sample;
+
+    #[test]
+    fn playlists_are_these() {
+        let presentation = sample::presentation();
+        insta::assert_snapshot!("multivariant", multivariant_playlist(&presentation));
+        insta::assert_snapshot!("video", media_playlist(&presentation.video[0]));
+        insta::assert_snapshot!("audio", media_playlist(presentation.audio.as_ref().unwrap()));
+        insta::assert_snapshot!("captions", caption_playlist(&presentation.captions[0], 14.0));
+    }
+
+    #[test]
+    fn sound_alone_is_a_variant_of_its_own() {
+        let presentation = Presentation { video: Vec::new(), captions: Vec::new(), ..sample::presentation() };
+        insta::assert_snapshot!("sound_alone", multivariant_playlist(&presentation));
+    }
+}

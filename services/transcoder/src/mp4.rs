@@ -34,6 +34,13 @@ pub struct Track {
     default_flags: u32,
 }
 
+#[cfg(test)]
+impl Track {
+    pub(crate) fn for_tests(media: Media, timescale: u32, codecs: &str) -> Self {
+        Self { media, timescale, shift: 0, codecs: codecs.to_owned(), default_duration: 0, default_flags: 0 }
+    }
+}
+
 /// What kind of media a track holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Media {

@@ -133,3 +133,71 @@ pub const INIT_NAME: &str = "init.mp4";
 fn bit_rate(bytes: u64, seconds: f64) -> u64 {
     if seconds > 0.0 { (bytes as f64 * 8.0 / seconds).ceil() as u64 } else { 0 }
 }
+
+#[cfg(test)]
+pub(crate) mod sample {
+    //! A presentation with round numbers, for tests of manifests.
+
+    use super::*;
+    use crate::{captions::Caption, hls::Presentation};
+
+    fn track(media: Media, timescale: u32, codecs: &str) -> Track {
+        Track::for_tests(media, timescale, codecs)
+    }
+
+    /// Segments of six, six and two seconds, shown from zero on; `samples` and `bytes` a second.
+    fn segments(timescale: u32, samples: u32, bytes: u64, priming: u64) -> Vec<Segment> {
+        let mut decode_start = 0;
+        [6, 6, 2]
+            .map(|seconds| {
+                let duration = seconds * u64::from(timescale);
+                let start = decode_start as i64 - priming as i64;
+                let segment = Segment {
+                    bytes: seconds * bytes,
+                    decode_start,
+                    duration,
+                    start,
+                    end: start + duration as i64,
+                    samples: seconds as u32 * samples,
+                    starts_with_keyframe: true,
+                };
+                decode_start += duration;
+                segment
+            })
+            .into()
+    }
+
+    pub(crate) fn presentation() -> Presentation {
+        let video = |name: &str, width, height, bytes| Rendition {
+            name: name.to_owned(),
+            track: track(Media::Video { width, height }, 15_360, "avc1.64001f"),
+            segments: segments(15_360, 30, bytes, 0),
+        };
+        let audio = Rendition {
+            name: "audio".into(),
+            track: track(Media::Audio { sample_rate: 48_000, channels: 2 }, 48_000, "mp4a.40.2"),
+            segments: segments(48_000, 47, 16_000, 1024),
+        };
+        let caption = Caption {
+            id: "captions-1".into(),
+            label: "Signs \"& songs\"".into(),
+            language: Some("en".into()),
+        };
+        Presentation {
+            video: vec![video("720p", 1280, 720, 300_000), video("360p", 640, 360, 90_000)],
+            audio: Some(audio),
+            language: Some("de".into()),
+            captions: vec![caption],
+        }
+    }
+
+    #[test]
+    fn the_peak_is_that_of_a_run_of_half_to_one_and_a_half_target_durations() {
+        let mut rendition = presentation().video.remove(0);
+        // The last two seconds alone are too short to count, however large they are; with the six before
+        // they make eight, which is no more than nine.
+        rendition.segments[2].bytes = 1_000_000;
+        assert_eq!(rendition.peak_bandwidth(), (1_800_000 + 1_000_000) * 8 / 8);
+        assert_eq!(rendition.average_bandwidth(), ((4_600_000.0 * 8.0 / 14.0) as f64).ceil() as u64);
+    }
+}
