@@ -42,9 +42,13 @@ impl Platform {
     }
 
     /// Name of something in AWS: `<platform>-<ten base32 characters of the UID's digest>-<suffix>`. A
-    /// platform that is deleted and made again under the same name gets other names.
+    /// platform that is deleted and made again under the same name gets other names. Without a UID (it was
+    /// never in a cluster) the ten characters are `x`.
     #[must_use]
     pub fn aws_name(&self, suffix: &str) -> String {
+        if self.uid.is_empty() {
+            return format!("{}-xxxxxxxxxx-{suffix}", self.name);
+        }
         let digest = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(self.uid.as_bytes()));
         format!("{}-{}-{suffix}", self.name, digest[..10].to_ascii_lowercase())
     }
