@@ -1,3 +1,4 @@
 //! Harness for tests against real clusters.
 
+pub mod apiserver;
 pub mod kind;

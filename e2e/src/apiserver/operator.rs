@@ -1,0 +1,148 @@
+//! An operator in this process, with its requests on record.
+
+use super::{ApiServer, OPERATOR};
+use anyhow::{Context, Result};
+use http::Method;
+use kube::{
+    Client,
+    client::{Body, ClientBuilder},
+};
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+use streaming_operator::{
+    controller::{Controller, Replica, lease::Timing},
+    metrics::Metrics,
+    settings::{Images, Settings},
+};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::util::MapRequestLayer;
+use tracing_subscriber::EnvFilter;
+
+/// What an operator asked of the API server.
+#[derive(Clone, Debug, Default)]
+pub struct Requests(Arc<Mutex<Vec<(Method, String)>>>);
+
+impl Requests {
+    /// Requests that change something, except of Leases, as `METHOD path`.
+    ///
+    /// # Panics
+    /// Never but after another panic.
+    #[must_use]
+    pub fn writes(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap();
+        all.iter()
+            .filter(|(method, path)| *method != Method::GET && !path.contains("/leases"))
+            .map(|(method, path)| format!("{method} {path}"))
+            .collect()
+    }
+
+    fn note(&self, request: &http::Request<Body>) {
+        let entry = (request.method().clone(), request.uri().path().to_owned());
+        self.0.lock().unwrap().push(entry);
+    }
+}
+
+/// A running operator of one namespace.
+pub struct Operator {
+    /// What it asked of the API server.
+    pub requests: Requests,
+    /// What it counts.
+    pub metrics: Metrics,
+    stop: CancellationToken,
+    running: JoinHandle<Result<()>>,
+}
+
+impl Operator {
+    /// Starts one for `namespace`, under the operator's rights.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn start(server: &ApiServer, namespace: &str) -> Result<Self> {
+        Self::replica(server, namespace, "first").await
+    }
+
+    /// Starts one of several replicas.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn replica(server: &ApiServer, namespace: &str, identity: &str) -> Result<Self> {
+        Self::with(server, settings(namespace), identity).await
+    }
+
+    /// Starts one with other settings than [`settings`].
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn with(server: &ApiServer, settings: Settings, identity: &str) -> Result<Self> {
+        // `RUST_LOG` shows what the operator says; set already after the first one of a process.
+        let log = tracing_subscriber::fmt().with_env_filter(EnvFilter::from_default_env()).with_test_writer();
+        drop(log.try_init());
+        let requests = Requests::default();
+        let noting = requests.clone();
+        let layer = MapRequestLayer::new(move |request| {
+            noting.note(&request);
+            request
+        });
+        let client: Client =
+            ClientBuilder::try_from(server.config(OPERATOR).await?)?.with_layer(&layer).build();
+        let replica = Replica {
+            identity: identity.to_owned(),
+            lease_namespace: settings.watch_namespaces.first().context("a namespace")?.clone(),
+            lease_name: "streaming-operator".to_owned(),
+            timing: Timing::default(),
+            concurrency: 4,
+        };
+        let (metrics, stop) = (Metrics::default(), CancellationToken::new());
+        let controller = Controller::new(client, settings, replica, metrics.clone());
+        let running = tokio::spawn({
+            let stop = stop.clone();
+            async move { Ok(controller.run(stop).await?) }
+        });
+        Ok(Self { requests, metrics, stop, running })
+    }
+
+    /// Ends it as SIGTERM does, and waits until it is gone.
+    ///
+    /// # Errors
+    /// What it ended with.
+    pub async fn stop(self) -> Result<()> {
+        self.stop.cancel();
+        self.running.await?
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// What it ended with.
+    pub async fn ended(self) -> Result<()> {
+        self.running.await?
+    }
+
+    /// Ends it as a crash does: nothing is released.
+    pub fn crash(self) {
+        self.running.abort();
+    }
+}
+
+/// Settings of an operator that runs the platforms of one namespace.
+#[must_use]
+pub fn settings(namespace: &str) -> Settings {
+    let image = |name: &str| format!("test/{name}:1");
+    Settings {
+        images: Images {
+            frontend: image("frontend"),
+            backend: image("backend"),
+            worker: image("worker"),
+            transcoder: image("transcoder"),
+            postgres: image("postgres"),
+            redis: image("redis"),
+        },
+        allowed_aws_endpoints: Vec::new(),
+        allowed_roles: Vec::new(),
+        watch_namespaces: vec![namespace.to_owned()],
+        resync: Duration::from_secs(600),
+    }
+}

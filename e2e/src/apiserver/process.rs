@@ -1,0 +1,104 @@
+//! Child processes that never outlive the tests.
+
+use anyhow::{Context, Result, anyhow};
+use std::{
+    env,
+    ffi::OsString,
+    fs::{self, File},
+    io,
+    net::{Ipv4Addr, TcpListener},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+};
+
+/// Runs a program until standard input ends, which it does when this process is gone, even by SIGKILL.
+const UNTIL_PARENT_ENDS: &str = r#"
+remove=$1; shift
+"$@" </dev/null & pid=$!
+cat >/dev/null
+kill -9 $pid 2>/dev/null
+wait $pid 2>/dev/null
+[ -z "$remove" ] || rm -rf "$remove"
+"#;
+/// How much of a log is shown.
+const TAIL: usize = 20;
+
+/// A program to be started.
+pub(super) struct Program {
+    path: OsString,
+    args: Vec<String>,
+    remove: Option<PathBuf>,
+}
+
+impl Program {
+    /// The program that the variable names, or the one of that name on the path.
+    pub fn new(variable: &str, name: &str) -> Result<Self> {
+        let on_path = || {
+            let directories = env::split_paths(&env::var_os("PATH")?).collect::<Vec<_>>();
+            directories.into_iter().map(|directory| directory.join(name)).find(|path| path.is_file())
+        };
+        let path = env::var_os(variable).or_else(|| on_path().map(Into::into)).ok_or_else(|| {
+            anyhow!(
+                "no {name}: set {variable} to its path, or let `make unit` build it and run these tests; \
+                 `. e2e/lib/load.sh && use_tools` sets the variables in a shell"
+            )
+        })?;
+        Ok(Self { path, args: Vec::new(), remove: None })
+    }
+
+    pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
+        self.args.extend(args);
+        self
+    }
+
+    /// Removes that directory after the end.
+    pub fn removing(mut self, directory: &Path) -> Self {
+        self.remove = Some(directory.to_owned());
+        self
+    }
+
+    /// Starts it; its output goes to `<directory>/<name>.log`.
+    pub fn start(self, directory: &Path, name: &str) -> Result<Guard> {
+        let log = directory.join(format!("{name}.log"));
+        let output = File::create(&log)?;
+        let child = Command::new("sh")
+            .args(["-c", UNTIL_PARENT_ENDS, "sh"])
+            .arg(self.remove.unwrap_or_default())
+            .arg(&self.path)
+            .args(self.args)
+            .stdin(Stdio::piped())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            .spawn()
+            .with_context(|| format!("can't start {name}"))?;
+        Ok(Guard { child, log })
+    }
+}
+
+/// A running program; it ends when this is dropped.
+pub(super) struct Guard {
+    child: Child,
+    log: PathBuf,
+}
+
+impl Guard {
+    /// The end of its log.
+    pub fn log_tail(&self) -> String {
+        let text = fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string());
+        let lines: Vec<_> = text.lines().collect();
+        format!("{}:\n{}", self.log.display(), lines[lines.len().saturating_sub(TAIL)..].join("\n"))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.child.stdin.take());
+        // It can only have ended already.
+        drop(self.child.wait());
+    }
+}
+
+/// A port of loopback that nobody listens on now.
+pub(super) fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
