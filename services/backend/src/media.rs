@@ -144,12 +144,14 @@ fn refusal(key: &str, error: &SdkError<GetObjectError>) -> Option<Response> {
     match status {
         Some(StatusCode::NOT_FOUND) => None,
         Some(StatusCode::NOT_MODIFIED) => {
-            let etag = raw.and_then(|r| r.headers().get("etag")).and_then(|tag| HeaderValue::from_str(tag).ok());
+            let etag =
+                raw.and_then(|r| r.headers().get("etag")).and_then(|tag| HeaderValue::from_str(tag).ok());
             let headers: HeaderMap = etag.map(|tag| (header::ETAG, tag)).into_iter().collect();
             Some((StatusCode::NOT_MODIFIED, headers).into_response())
         }
         Some(StatusCode::RANGE_NOT_SATISFIABLE) => Some(
-            Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file has no bytes in this range.").into_response(),
+            Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, "The file has no bytes in this range.")
+                .into_response(),
         ),
         _ => {
             tracing::error!(key, error = %DisplayErrorContext(error), "media can't be read");
@@ -244,7 +246,9 @@ mod tests {
         for path in ["master.m3u8", "720p/seg-00001.m4s", "a..b/c"] {
             assert!(is_plain(path), "{path}");
         }
-        for path in ["", "..", "../other/master.m3u8", "a/../../b", "a//b", "/a", "a/", "./a", "a\\..\\b", "a\nb"] {
+        for path in
+            ["", "..", "../other/master.m3u8", "a/../../b", "a//b", "/a", "a/", "./a", "a\\..\\b", "a\nb"]
+        {
             assert!(!is_plain(path), "{path:?}");
         }
     }

@@ -69,16 +69,11 @@ impl Multipart {
     ///
     /// # Errors
     /// [`StorageError`].
-    pub async fn begin(
-        &self,
-        bucket: &str,
-        key: &str,
-        content_type: &str,
-    ) -> Result<String, StorageError> {
+    pub async fn begin(&self, bucket: &str, key: &str, content_type: &str) -> Result<String, StorageError> {
         let begun = self.s3.create_multipart_upload().bucket(bucket).key(key).content_type(content_type);
         let begun = begun.send().await;
-        let begun =
-            begun.map_err(|e| StorageError::new(format!("beginning an upload to s3://{bucket}/{key}"), &e))?;
+        let begun = begun
+            .map_err(|e| StorageError::new(format!("beginning an upload to s3://{bucket}/{key}"), &e))?;
         Ok(begun.upload_id().unwrap_or_default().to_owned())
     }
 
@@ -105,7 +100,11 @@ impl Multipart {
     ///
     /// # Errors
     /// [`StorageError`].
-    pub async fn held(&self, source: &Source, upload_id: &str) -> Result<Option<Vec<HeldPart>>, StorageError> {
+    pub async fn held(
+        &self,
+        source: &Source,
+        upload_id: &str,
+    ) -> Result<Option<Vec<HeldPart>>, StorageError> {
         let what = || format!("listing the parts of s3://{}/{}", source.bucket, source.key);
         let list = self.s3.list_parts().bucket(&source.bucket).key(&source.key).upload_id(upload_id);
         let mut pages = list.into_paginator().send();

@@ -75,7 +75,9 @@ impl Limits {
     pub fn admits(&self, content_type: &str) -> bool {
         let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         self.content_types.iter().any(|admitted| match admitted.strip_suffix("/*") {
-            Some(kind) => essence.split_once('/').is_some_and(|(k, subtype)| k == kind && !subtype.is_empty()),
+            Some(kind) => {
+                essence.split_once('/').is_some_and(|(k, subtype)| k == kind && !subtype.is_empty())
+            }
             None => *admitted == essence,
         })
     }
@@ -87,7 +89,8 @@ mod tests {
 
     #[test]
     fn media_types_are_admitted_by_kind_or_by_name() {
-        let limits = Limits::from_env(&Env::of([("UPLOAD_CONTENT_TYPES", "video/*, application/mxf")])).unwrap();
+        let limits =
+            Limits::from_env(&Env::of([("UPLOAD_CONTENT_TYPES", "video/*, application/mxf")])).unwrap();
         assert!(limits.admits("video/mp4"));
         assert!(limits.admits("Video/MP4; codecs=avc1"));
         assert!(limits.admits("application/mxf"));

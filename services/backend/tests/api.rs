@@ -87,7 +87,11 @@ async fn what_was_not_promised_is_not_completed() {
         json!([{"partNumber": 2, "etag": etag}]),
     ] {
         let (status, problem) = complete(wrong.clone()).await;
-        assert_eq!((status, &problem["errors"][0]["field"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("parts")), "{wrong}");
+        assert_eq!(
+            (status, &problem["errors"][0]["field"]),
+            (StatusCode::UNPROCESSABLE_ENTITY, &json!("parts")),
+            "{wrong}"
+        );
     }
     assert_eq!(backend.get(&format!("/api/videos/{id}")).await.1["state"], "Uploading");
 }
@@ -114,7 +118,10 @@ async fn unacceptable_uploads_name_every_field() {
     let long = json!({"fileName": "x".repeat(256), "size": 1, "contentType": "video/mp4"});
     assert_eq!(backend.post("/api/uploads", long).await.1["errors"][0]["field"], "fileName");
     let (status, problem) = backend.post("/api/uploads", json!({"fileName": "a.mp4"})).await;
-    assert_eq!((status, &problem["title"]), (StatusCode::UNPROCESSABLE_ENTITY, &json!("Unprocessable Entity")));
+    assert_eq!(
+        (status, &problem["title"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("Unprocessable Entity"))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -149,7 +156,10 @@ async fn a_retranscode_is_a_message_with_an_id_of_its_own_and_the_old_output_pla
     let (_, ready) = backend.get(&format!("/api/videos/{id}")).await;
     assert_eq!((&ready["state"], &ready["percent"]), (&json!("Ready"), &json!(100)), "{ready}");
     assert_eq!(ready["playback"]["hls"], format!("/media/{old}/master.m3u8"));
-    assert_eq!(ready["renditions"], json!([{"name": "720p", "width": 1280, "height": 720, "bandwidth": 2_600_000}]));
+    assert_eq!(
+        ready["renditions"],
+        json!([{"name": "720p", "width": 1280, "height": 720, "bandwidth": 2_600_000}])
+    );
 
     let (status, video) = backend.post(&path, Value::Null).await;
     assert_eq!((status, &video["state"]), (StatusCode::ACCEPTED, &json!("Queued")));
@@ -190,11 +200,14 @@ async fn a_deleted_video_takes_its_source_and_outputs_with_it_and_nothing_else()
     assert_eq!(backend.get(&format!("/api/videos/{id}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(backend.delete(&format!("/api/videos/{id}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(backend.get(&format!("/media/{identity}/master.m3u8")).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(backend.objects().await, [
-        format!("out/{kept}/720p/seg-00001.m4s"),
-        format!("out/{kept}/master.m3u8"),
-        backend.video(other).await.source.key,
-    ]);
+    assert_eq!(
+        backend.objects().await,
+        [
+            format!("out/{kept}/720p/seg-00001.m4s"),
+            format!("out/{kept}/master.m3u8"),
+            backend.video(other).await.source.key,
+        ]
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -222,13 +235,17 @@ async fn every_change_needs_the_token_and_every_described_route_answers() {
     }
     let (status, problem) = backend.get("/api/nothing").await;
     assert_eq!((status, &problem["status"]), (StatusCode::NOT_FOUND, &json!(404)));
-    assert_eq!(backend.call(http::Method::PATCH, "/api/videos", None).await.0, StatusCode::METHOD_NOT_ALLOWED);
+    assert_eq!(
+        backend.call(http::Method::PATCH, "/api/videos", None).await.0,
+        StatusCode::METHOD_NOT_ALLOWED
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sources_of_others_are_never_deleted() {
     let backend = Backend::start().await;
-    let foreign = Source { bucket: backend.other_bucket().await, key: "raw/theirs.mp4".into(), version_id: None };
+    let foreign =
+        Source { bucket: backend.other_bucket().await, key: "raw/theirs.mp4".into(), version_id: None };
     let id = backend.found(foreign.clone()).await;
     assert_eq!(backend.delete(&format!("/api/videos/{id}")).await.0, StatusCode::NO_CONTENT);
     assert!(backend.exists(&foreign).await);

@@ -36,7 +36,8 @@ impl Media {
     async fn ask_raw(&self, path: &str) -> String {
         let address = self.backend.url.strip_prefix("http://").unwrap();
         let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-        let request = format!("GET /media/{}/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", self.identity);
+        let request =
+            format!("GET /media/{}/{path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", self.identity);
         stream.write_all(request.as_bytes()).await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
@@ -66,7 +67,10 @@ async fn a_segment_of_a_finished_output_is_immutable_and_has_ranges_and_validato
     assert_eq!(whole.text().await.unwrap(), "0123456789");
 
     let part = media.segment(&[("range", "bytes=2-4")]).await;
-    assert_eq!((part.status(), header(&part, "content-range")), (StatusCode::PARTIAL_CONTENT, "bytes 2-4/10"));
+    assert_eq!(
+        (part.status(), header(&part, "content-range")),
+        (StatusCode::PARTIAL_CONTENT, "bytes 2-4/10")
+    );
     assert_eq!(part.text().await.unwrap(), "234");
     assert_eq!(media.segment(&[("range", "bytes=-3")]).await.text().await.unwrap(), "789");
     let beyond = media.segment(&[("range", "bytes=10-")]).await;
@@ -98,7 +102,10 @@ async fn files_that_may_change_are_asked_for_again() {
     let media = Media::start().await;
     media.backend.put_output(&media.identity, "progress.json", "{}").await;
     let progress = media.ask(Method::GET, "progress.json", &[]).await;
-    assert_eq!((header(&progress, "cache-control"), header(&progress, "content-type")), ("no-cache", "application/json"));
+    assert_eq!(
+        (header(&progress, "cache-control"), header(&progress, "content-type")),
+        ("no-cache", "application/json")
+    );
 
     let id = media.backend.upload(b"def").await;
     let running = media.backend.report(id, None, Outcome::Running).await;

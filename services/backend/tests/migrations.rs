@@ -67,7 +67,8 @@ async fn impossible_rows_are_refused_for_the_reason_that_is_wrong() {
         (work("", "").replace("1, 0", "1, 101"), "transcodes_percent_check"),
     ];
     for (statement, constraint) in wrong {
-        let error = sqlx::query(sqlx::AssertSqlSafe(statement.clone())).execute(catalog.pool()).await.unwrap_err();
+        let error =
+            sqlx::query(sqlx::AssertSqlSafe(statement.clone())).execute(catalog.pool()).await.unwrap_err();
         let refused_by = error.as_database_error().and_then(|e| e.constraint());
         assert_eq!(refused_by, Some(constraint), "{statement}: {error}");
     }

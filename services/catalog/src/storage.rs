@@ -206,7 +206,9 @@ pub async fn read_small(
     let what = || format!("reading s3://{bucket}/{key}");
     let object = match s3.get_object().bucket(bucket).key(key).send().await {
         Ok(object) => object,
-        Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => return Ok(None),
+        Err(error) if matches!(error.as_service_error(), Some(GetObjectError::NoSuchKey(_))) => {
+            return Ok(None);
+        }
         Err(error) => return Err(StorageError::new(what(), &error)),
     };
     if object.content_length().is_some_and(|length| length > limit) {

@@ -192,12 +192,17 @@ impl Catalog {
         Ok(inserted.rows_affected() == 1)
     }
 
+    /// A transaction whose queries see one moment, so that a video and its transcodes fit together.
+    async fn snapshot(&self) -> Result<Transaction<'static, Postgres>, StoreError> {
+        Ok(self.pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await?)
+    }
+
     /// A video that is not deleted.
     ///
     /// # Errors
     /// [`StoreError`].
     pub async fn get(&self, id: Uuid) -> Result<Option<Video>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.snapshot().await?;
         let row = sqlx::query_as("SELECT * FROM videos WHERE id = $1 AND deleted_at IS NULL")
             .bind(id)
             .fetch_optional(&mut *connection)
@@ -215,7 +220,7 @@ impl Catalog {
         before: Option<Uuid>,
         limit: u16,
     ) -> Result<Page, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.snapshot().await?;
         let rows = sqlx::query_as(
             "SELECT * FROM videos
              WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1) AND ($2::uuid IS NULL OR id < $2)
@@ -313,9 +318,7 @@ impl Catalog {
         .fetch_all(&self.pool)
         .await?;
         rows.into_iter()
-            .map(|(identity, attempt)| {
-                Ok((read_identity(&identity)?, attempt.unsigned_abs()))
-            })
+            .map(|(identity, attempt)| Ok((read_identity(&identity)?, attempt.unsigned_abs())))
             .collect()
     }
 
@@ -339,7 +342,7 @@ impl Catalog {
     /// # Errors
     /// [`StoreError`].
     pub async fn to_erase(&self, limit: u16) -> Result<Vec<Video>, StoreError> {
-        let mut connection = self.pool.acquire().await?;
+        let mut connection = self.snapshot().await?;
         let rows = sqlx::query_as(
             "SELECT * FROM videos WHERE deleted_at IS NOT NULL AND erased_at IS NULL
              ORDER BY deleted_at LIMIT $1",
@@ -479,11 +482,7 @@ async fn write_transcode(
 }
 
 async fn notify(connection: &mut PgConnection, video: Uuid) -> Result<(), StoreError> {
-    sqlx::query("SELECT pg_notify($1, $2)")
-        .bind(CHANNEL)
-        .bind(video.to_string())
-        .execute(connection)
-        .await?;
+    sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(video.to_string()).execute(connection).await?;
     Ok(())
 }
 
@@ -551,8 +550,7 @@ impl TryFrom<TranscodeRow> for Transcode {
             attempt: row.attempt.unsigned_abs(),
             outcome,
             percent: u8::try_from(row.percent).unwrap_or(100),
-            failure: failure
-                .map(|(reason, message)| TerminationMessage { reason: reason.into(), message }),
+            failure: failure.map(|(reason, message)| TerminationMessage { reason: reason.into(), message }),
             record: row.record.map(|Json(record)| record),
         })
     }

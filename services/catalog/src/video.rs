@@ -155,7 +155,8 @@ impl Report {
     /// A success whose output has no record of success is a failure in the eyes of the viewer, and says so.
     #[must_use]
     pub fn new(data: &OutcomeData, record: Option<JobRecord>, time: Timestamp) -> Self {
-        let unexplained = |message: &str| TerminationMessage { reason: Reason::Unknown, message: message.into() };
+        let unexplained =
+            |message: &str| TerminationMessage { reason: Reason::Unknown, message: message.into() };
         let given = data.failure.clone();
         let (failure, record) = match (data.outcome, record) {
             (Outcome::Running, _) => (None, None),
@@ -178,7 +179,8 @@ impl Report {
 fn missing_record() -> TerminationMessage {
     TerminationMessage {
         reason: Reason::Other("OUTPUT_INCOMPLETE".into()),
-        message: "The Job ended well but left no job.json, so its output is not whole. Transcode it again.".into(),
+        message: "The Job ended well but left no job.json, so its output is not whole. Transcode it again."
+            .into(),
     }
 }
 
@@ -206,8 +208,9 @@ impl Transcode {
 
     /// Takes the progress of an attempt, if that is the one that runs. Says whether it came further.
     pub fn advance(&mut self, attempt: u32, percent: u8) -> bool {
-        let further =
-            self.outcome == Some(Outcome::Running) && self.attempt == attempt && percent.min(100) > self.percent;
+        let further = self.outcome == Some(Outcome::Running)
+            && self.attempt == attempt
+            && percent.min(100) > self.percent;
         if further {
             self.percent = percent.min(100);
         }

@@ -43,8 +43,7 @@ fn record(identity: &Identity) -> JobRecord {
 
 /// A report whose content follows from attempt and outcome, as repetitions of one event are equal.
 fn report(identity: &Identity, attempt: u32, outcome: Outcome, time: i64) -> Report {
-    let data =
-        OutcomeData { outcome, attempt, source: None, output: None, failure: None, explicit_id: None };
+    let data = OutcomeData { outcome, attempt, source: None, output: None, failure: None, explicit_id: None };
     let record = (outcome == Outcome::Succeeded).then(|| record(identity));
     Report::new(&data, record, at(time))
 }
@@ -112,8 +111,7 @@ fn a_success_without_a_whole_output_is_told_as_a_failure() {
     assert_eq!(video.latest().unwrap().failure.as_ref().unwrap().reason.as_str(), "OUTPUT_INCOMPLETE");
 
     let not_media = TerminationMessage { reason: Reason::NotMedia, message: "It is text.".into() };
-    let failed =
-        JobRecord { state: JobState::Failed, failure: Some(not_media.clone()), ..record(&identity) };
+    let failed = JobRecord { state: JobState::Failed, failure: Some(not_media.clone()), ..record(&identity) };
     let mut video = uploaded();
     video.merge(&identity, &source(None), Report::new(&data, Some(failed), at(1)));
     assert_eq!(video.latest().unwrap().failure, Some(not_media));

@@ -121,7 +121,8 @@ fn start_postgres() -> Kept {
 
 fn postgres_binaries() -> PathBuf {
     let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
-    let newest = versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max();
+    let newest =
+        versions.map(|entry| entry.path().join("bin")).filter(|bin| bin.join("initdb").exists()).max();
     newest.expect("these tests need PostgreSQL's server: apt-get install postgresql-15")
 }
 
@@ -193,8 +194,7 @@ impl Cloud {
         let name = format!("test-{}", Uuid::new_v4().simple());
         s3.create_bucket().bucket(&name).send().await.expect("a new bucket");
         if versioned {
-            let enabled =
-                VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
+            let enabled = VersioningConfiguration::builder().status(BucketVersioningStatus::Enabled).build();
             let set = s3.put_bucket_versioning().bucket(&name).versioning_configuration(enabled);
             set.send().await.expect("a versioned bucket");
         }
@@ -209,7 +209,8 @@ impl Cloud {
         use aws_sdk_sqs::types::QueueAttributeName::VisibilityTimeout;
         let sqs = crate::aws::sqs_client(&self.sdk);
         let name = format!("test-{}", Uuid::new_v4().simple());
-        let made = sqs.create_queue().queue_name(name).attributes(VisibilityTimeout, visibility_seconds.to_string());
+        let made =
+            sqs.create_queue().queue_name(name).attributes(VisibilityTimeout, visibility_seconds.to_string());
         let made = made.send().await.expect("a new queue");
         made.queue_url().expect("a queue has a URL").to_owned()
     }

@@ -74,7 +74,8 @@ async fn run(env: &Env) -> anyhow::Result<()> {
         }
         tokio::join!(consumer.run(&shutdown, &reachable), chores.run(&shutdown));
     };
-    let (served, ()) = tokio::join!(serve(listener, operations.wrap(Router::new(), &shutdown), &shutdown), work);
+    let (served, ()) =
+        tokio::join!(serve(listener, operations.wrap(Router::new(), &shutdown), &shutdown), work);
     served?;
     Ok(())
 }

@@ -8,7 +8,9 @@
 
 use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName::ApproximateReceiveCount};
-use catalog::{Catalog, Edit, Report, Storage, StoreError, Video, storage, storage::StorageError, video::About};
+use catalog::{
+    Catalog, Edit, Report, Storage, StoreError, Video, storage, storage::StorageError, video::About,
+};
 use contract::{
     JobRecord, Outcome, OutcomeEvent,
     job::{JOB_RECORD, Source},
@@ -114,7 +116,11 @@ impl HandleError {
 impl Metrics {
     /// Shows them in that registry.
     pub fn register(&self, registry: &mut Registry) {
-        registry.register("worker_events", "Messages of the events queue, by what became of them", self.0.clone());
+        registry.register(
+            "worker_events",
+            "Messages of the events queue, by what became of them",
+            self.0.clone(),
+        );
     }
 
     fn count(&self, result: Handled) {

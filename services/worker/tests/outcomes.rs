@@ -47,7 +47,11 @@ async fn every_order_of_events_ends_in_the_same_video() {
     assert_eq!(videos.len(), 24);
     for video in videos {
         let latest = video.latest().unwrap();
-        assert_eq!((video.state(), latest.attempt, latest.requested_at), (State::Ready, 2, at(1)), "{video:?}");
+        assert_eq!(
+            (video.state(), latest.attempt, latest.requested_at),
+            (State::Ready, 2, at(1)),
+            "{video:?}"
+        );
         assert_eq!(video.playable().unwrap().record.as_ref().unwrap().duration_seconds, Some(5.3));
     }
 }
@@ -58,7 +62,10 @@ async fn objects_that_were_put_by_other_means_appear_as_videos() {
     let (source, _) = world.put_source("inbox/Great Film.mp4").await;
     world.consumer().handle(&event(&source, 1, Running, 1), at(2)).await.unwrap();
     let video = world.only_video().await;
-    assert_eq!((video.title.as_str(), video.size, video.content_type.as_str()), ("Great Film", 3, "video/mp4"));
+    assert_eq!(
+        (video.title.as_str(), video.size, video.content_type.as_str()),
+        ("Great Film", 3, "video/mp4")
+    );
     assert_eq!((video.state(), &video.source), (State::Transcoding, &source));
 
     // A second version of the key is a video of its own.

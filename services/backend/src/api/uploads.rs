@@ -169,7 +169,8 @@ pub async fn show(
     let arrived: HashSet<u16> = held.iter().map(|part| part.number).collect();
     let missing = part_numbers(video.size, upload.part_size).filter(|number| !arrived.contains(number));
     let parts = urls(&app, &video.source, &upload, missing, Timestamp::now()).await?;
-    let uploaded = |part: HeldPart| UploadedPart { part_number: part.number, etag: part.etag, size: part.size };
+    let uploaded =
+        |part: HeldPart| UploadedPart { part_number: part.number, etag: part.etag, size: part.size };
     Ok(axum::Json(UploadStatus {
         video_id: id,
         upload_id: upload.id,

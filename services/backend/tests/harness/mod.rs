@@ -191,7 +191,8 @@ impl Backend {
         let identity = identity.unwrap_or_else(|| upload.identity());
         let failure = TerminationMessage { reason: Reason::NotMedia, message: "The file is text.".into() };
         let failure = (outcome == Outcome::DeadLettered).then_some(failure);
-        let data = OutcomeData { outcome, attempt: 1, source: None, output: None, failure, explicit_id: None };
+        let data =
+            OutcomeData { outcome, attempt: 1, source: None, output: None, failure, explicit_id: None };
         let record = (outcome == Outcome::Succeeded).then(|| record(&identity, &source));
         edit.video.merge(&identity, &source, Report::new(&data, record, Timestamp::now()));
         edit.commit(Timestamp::now()).await.unwrap();

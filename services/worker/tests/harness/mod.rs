@@ -95,8 +95,13 @@ impl World {
     }
 
     pub async fn put_progress(&self, identity: &Identity, attempt: u32, percent: u8) {
-        let progress =
-            Progress { identity: identity.clone(), attempt, stage: Stage::Encoding, percent, updated_at: at(5) };
+        let progress = Progress {
+            identity: identity.clone(),
+            attempt,
+            stage: Stage::Encoding,
+            percent,
+            updated_at: at(5),
+        };
         self.put_output(identity, PROGRESS_FILE, serde_json::to_vec(&progress).unwrap()).await;
     }
 
