@@ -98,7 +98,11 @@ export class PlayerEngine {
   /** Chooses a level; `undefined` leaves the choice to the measured bandwidth. */
   chooseQuality(level: number | undefined): void {
     this.#chosen = level;
-    if (this.#hls !== undefined) this.#hls.nextLevel = level ?? -1;
+    if (this.#hls !== undefined) {
+      // At once: a choice that waits for the next segment is never seen in a clip of one segment.
+      if (level === undefined) this.#hls.nextLevel = -1;
+      else this.#hls.currentLevel = level;
+    }
     this.#changed();
   }
 
