@@ -1,17 +1,45 @@
 //! Negative controls: each breaks a good output in one way, and the checker must turn red for that.
 
 use crate::material::{QUICK, Workshop, scene, small};
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+use tokio::sync::OnceCell;
 use transcoder::check::Rule;
 
-/// A good output of nine seconds: three segments, the last one short.
+/// A good output of nine seconds, three segments: encoded once, copied for each control.
 async fn good() -> Workshop {
+    static MADE: OnceCell<PathBuf> = OnceCell::const_new();
+    let made = MADE.get_or_init(|| async {
+        let shop = Workshop::new();
+        shop.make("source.mp4", &format!("{} {QUICK}", scene("320x180", "25", 9.0)));
+        shop.transcode("source.mp4", small()).await.unwrap();
+        let report = shop.check().await;
+        assert!(report.findings.is_empty(), "{report}");
+        let kept = Path::new(env!("CARGO_TARGET_TMPDIR")).join("good-output");
+        if kept.exists() {
+            fs::remove_dir_all(&kept).unwrap();
+        }
+        copy(&shop.out(), &kept);
+        kept
+    });
     let shop = Workshop::new();
-    shop.make("source.mp4", &format!("{} {QUICK}", scene("320x180", "25", 9.0)));
-    shop.transcode("source.mp4", small()).await.unwrap();
-    let report = shop.check().await;
-    assert!(report.findings.is_empty(), "{report}");
+    copy(made.await, &shop.out());
     shop
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &target);
+        } else {
+            fs::copy(entry.path(), target).unwrap();
+        }
+    }
 }
 
 async fn broken(shop: &Workshop, rule: Rule) {

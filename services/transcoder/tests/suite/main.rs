@@ -7,3 +7,4 @@ mod controls;
 mod good;
 mod material;
 mod process;
+mod s3;

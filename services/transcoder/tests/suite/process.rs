@@ -29,7 +29,7 @@ fn wait_for<T>(what: &str, mut seen: impl FnMut() -> Option<T>) -> T {
 
 /// Starts a ladder that takes much longer than the test, and waits until its first segment is stored.
 fn start_long_job(shop: &Workshop) -> Child {
-    shop.make("source.mp4", &format!("{} -c:v libx264 -preset ultrafast", scene("640x360", "60", 60.0)));
+    shop.make("source.mp4", &format!("{} -c:v libx264 -preset ultrafast", scene("640x360", "30", 30.0)));
     let profile =
         r#"{"preset":"veryslow","segmentSeconds":2,"renditions":[{"height":360,"bitrate":500000}]}"#;
     let child = Command::new(PROGRAM)
