@@ -72,6 +72,9 @@ describe('the API token', () => {
     await page.reload();
     await pages.chooseFiles(page, { name: 'b.mp4', mimeType: 'video/mp4', buffer: Buffer.from('text') });
     await pages.waitForPhase(page, 'b.mp4', 'Done');
+    await page.getByRole('button', { name: 'Forget it' }).click();
+    await pages.chooseFiles(page, { name: 'd.mp4', mimeType: 'video/mp4', buffer: Buffer.from('text') });
+    await page.getByRole('dialog', { name: 'API token' }).waitFor();
   });
 
   test('can be declined; the upload then waits to be tried again', async () => {

@@ -81,14 +81,8 @@ impl Assets {
 
     /// Number of files.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.files.len()
-    }
-
-    /// Whether there are no files; never so, for there is an `index.html`.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.files.is_empty()
     }
 
     /// Serves the files, and `index.html` for the pages that the application itself routes.

@@ -18,7 +18,7 @@ async fn main() -> anyhow::Result<()> {
     let assets = Assets::load(&settings.web_root)?;
     let address = listen_address(&env)?;
     let listener = TcpListener::bind(address).await.with_context(|| format!("can't listen on {address}"))?;
-    tracing::info!(%address, backend = %settings.backend, files = assets.len(), "serving");
+    tracing::info!(%address, backend = %settings.backend, files = assets.count(), "serving");
     let app = Operations::default().wrap(frontend::app(&settings, assets, &shutdown), &shutdown);
     serve(listener, app, &shutdown).await?;
     telemetry.shutdown().await;

@@ -32,7 +32,7 @@ it('asks again, saying so, when the token is refused', async () => {
   lasting.setItem('apiToken', 'old');
   const call = auth.authorized(needs('good'));
   await expect.poll(() => auth.question()?.error).toMatch(/refused/);
-  expect(auth.known).toBe(false);
+  expect(auth.known()).toBe(false);
   auth.question()?.answer('good', true);
   expect(await call).toBe('done');
   expect(lasting.items.size).toBe(1);
@@ -43,7 +43,7 @@ it('lets other errors through and does not ask again for them', async () => {
   session.setItem('apiToken', 'good');
   const refused = auth.authorized(() => Promise.reject(new ApiError(413, 'too large')));
   await expect(refused).rejects.toThrow('too large');
-  expect(auth.known).toBe(true);
+  expect(auth.known()).toBe(true);
 });
 
 it('gives up when the person does', async () => {

@@ -52,9 +52,8 @@ export class Authorizer {
     }
   };
 
-  get known(): boolean {
-    return this.#token() !== undefined;
-  }
+  /** Whether a token is kept. */
+  known = (): boolean => this.#token() !== undefined;
 
   forget(): void {
     this.#session.removeItem(KEY);

@@ -79,6 +79,21 @@ function Rows({ views }: { views: UploadView[] }) {
   );
 }
 
+/** A way back for those who kept the token in a browser that others use. */
+function ForgetToken() {
+  const { authorizer } = useServices();
+  const known = useSyncExternalStore(authorizer.watch, authorizer.known);
+  if (!known) return null;
+  return (
+    <div className={styles.token}>
+      <span>The API token is kept here.</span>
+      <Button look="quiet" onClick={() => authorizer.forget()}>
+        Forget it
+      </Button>
+    </div>
+  );
+}
+
 export function UploadPage() {
   const { uploads } = useServices();
   const views = useSyncExternalStore(uploads.watch, uploads.views);
@@ -88,6 +103,7 @@ export function UploadPage() {
       <h1>Upload</h1>
       <DropZone take={(files) => void uploads.add(files)} />
       <Rows views={views} />
+      <ForgetToken />
     </div>
   );
 }

@@ -12,7 +12,7 @@ import type { UploadView } from './transfer';
 import styles from './UploadRow.module.css';
 
 /** What is going on, in one line. */
-export function describe(view: UploadView): string {
+function describe(view: UploadView): string {
   const amounts = `${formatBytes(view.loaded)} of ${formatBytes(view.size)}`;
   switch (view.phase) {
     case 'Waiting':
