@@ -4,12 +4,14 @@
 //! One is shared by all tests of a process; each test has a namespace and an operator of its own there. The
 //! operator runs as a user that is bound to exactly the rules of `streaming-operator rbac`.
 
+mod emulator;
 mod kubelet;
 mod operator;
 mod process;
 
+pub use emulator::{Emulator, REGION};
 pub use kubelet::Kubelet;
-pub use operator::{Operator, Requests};
+pub use operator::{Operator, Requests, settings};
 
 use crate::kind::{Check, eventually};
 use anyhow::{Context, Result};

@@ -66,9 +66,8 @@ fn container(pod: &Pod) -> Option<&ContainerStatus> {
 }
 
 fn is_running(pod: &Pod) -> bool {
-    container(pod)
-        .and_then(|status| status.state.as_ref())
-        .is_some_and(|state| state.running.is_some() || state.terminated.is_some())
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
+        || container(pod).and_then(|status| status.state.as_ref()).is_some_and(|state| state.running.is_some())
 }
 
 fn trouble(pod: &Pod) -> Option<Trouble> {

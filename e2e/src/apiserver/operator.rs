@@ -8,7 +8,7 @@ use kube::{
     client::{Body, ClientBuilder},
 };
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use streaming_operator::{
@@ -27,12 +27,9 @@ pub struct Requests(Arc<Mutex<Vec<(Method, String)>>>);
 
 impl Requests {
     /// Requests that change something, except of Leases, as `METHOD path`.
-    ///
-    /// # Panics
-    /// Never but after another panic.
     #[must_use]
     pub fn writes(&self) -> Vec<String> {
-        let all = self.0.lock().unwrap();
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         all.iter()
             .filter(|(method, path)| *method != Method::GET && !path.contains("/leases"))
             .map(|(method, path)| format!("{method} {path}"))
@@ -41,7 +38,7 @@ impl Requests {
 
     fn note(&self, request: &http::Request<Body>) {
         let entry = (request.method().clone(), request.uri().path().to_owned());
-        self.0.lock().unwrap().push(entry);
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 }
 

@@ -27,6 +27,7 @@ const TAIL: usize = 20;
 pub(super) struct Program {
     path: OsString,
     args: Vec<String>,
+    environment: Vec<(String, String)>,
     remove: Option<PathBuf>,
 }
 
@@ -43,11 +44,16 @@ impl Program {
                  `. e2e/lib/load.sh && use_tools` sets the variables in a shell"
             )
         })?;
-        Ok(Self { path, args: Vec::new(), remove: None })
+        Ok(Self { path, args: Vec::new(), environment: Vec::new(), remove: None })
     }
 
     pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
         self.args.extend(args);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -66,6 +72,7 @@ impl Program {
             .arg(self.remove.unwrap_or_default())
             .arg(&self.path)
             .args(self.args)
+            .envs(self.environment)
             .stdin(Stdio::piped())
             .stdout(output.try_clone()?)
             .stderr(output)

@@ -6,6 +6,7 @@ mod lifecycle;
 mod ownership;
 mod secrets;
 mod telling;
+mod transcoding;
 
 use anyhow::{Context, Result};
 use e2e::{
