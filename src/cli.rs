@@ -5,6 +5,7 @@ use crate::{
     api::StreamingPlatform,
     controller::{Controller, Replica, lease::Timing, rbac},
     metrics::Metrics,
+    plan::preview::preview,
     settings::{Images, RolePattern, Settings},
 };
 use anyhow::Context;
@@ -13,8 +14,10 @@ use clap_complete::Shell;
 use kube::{Client, CustomResourceExt};
 use serde::Serialize;
 use std::{
+    fs,
     io::{self, Write},
     net::SocketAddr,
+    path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
@@ -36,6 +39,8 @@ pub struct Cli {
 enum Command {
     /// Run the operator, in a cluster or with the current kubeconfig
     Run(Box<Run>),
+    /// Show what manifests would make, as YAML and without a cluster
+    Plan(Box<PlanArgs>),
     /// Print the CustomResourceDefinition, to be applied server-side
     Crd,
     /// Print the RBAC rules that the operator needs in each watched namespace
@@ -62,9 +67,18 @@ struct Run {
     listen: SocketAddr,
 }
 
+#[derive(Debug, Args)]
+struct PlanArgs {
+    /// File with a StreamingPlatform; `-` reads standard input
+    #[arg(short, long, value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    settings: SettingsArgs,
+}
+
 /// What the administrator decides for all platforms.
 #[derive(Debug, Args)]
-pub struct SettingsArgs {
+struct SettingsArgs {
     #[command(flatten)]
     images: ImageArgs,
     /// Base URLs that a platform's spec.aws.endpointURL may name; none when left out
@@ -145,6 +159,7 @@ impl Cli {
     pub fn run(self) -> ExitCode {
         let done = match self.command {
             Command::Run(run) => run.run(),
+            Command::Plan(plan) => plan.run(),
             Command::Crd => print_yaml(&StreamingPlatform::crd()),
             Command::Rbac { leader_election: false } => print_yaml(&rbac::rules()),
             Command::Rbac { leader_election: true } => print_yaml(&rbac::leader_election_rules()),
@@ -161,6 +176,20 @@ impl Cli {
                 ExitCode::FAILURE
             }
         }
+    }
+}
+
+impl PlanArgs {
+    fn run(self) -> anyhow::Result<()> {
+        let name = self.file.display().to_string();
+        let manifests =
+            if name == "-" { io::read_to_string(io::stdin()) } else { fs::read_to_string(&self.file) };
+        let manifests = manifests.with_context(|| format!("can't read {name}"))?;
+        let preview = preview(&name, &manifests, &self.settings.into())?;
+        for warning in &preview.warnings {
+            writeln!(io::stderr(), "note: {warning}")?;
+        }
+        Ok(io::stdout().write_all(preview.yaml.as_bytes())?)
     }
 }
 

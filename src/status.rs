@@ -300,3 +300,6 @@ fn cut(message: &str) -> String {
     let end = (0..=MESSAGE).rev().find(|&at| message.is_char_boundary(at)).unwrap_or_default();
     format!("{}...", &message[..end])
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,7 +145,7 @@ impl Candidate {
         match self.bounded(self.api.replace(&self.name, &PostParams::default(), &record)).await {
             Ok(_) => info!(lease = %self.name, "released"),
             Err(error) => {
-                warn!(%error, lease = %self.name, "could not release the lease; it lapses by itself")
+                warn!(%error, lease = %self.name, "could not release the lease; it lapses by itself");
             }
         }
     }

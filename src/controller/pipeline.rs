@@ -91,9 +91,9 @@ impl Pipeline {
         };
         let pass = async {
             if resource.meta().deletion_timestamp.is_some() {
-                self.finalize(key, &resource).await
+                Box::pin(self.finalize(key, &resource)).await
             } else {
-                self.pass(key, &resource).await
+                Box::pin(self.pass(key, &resource)).await
             }
         };
         if let Ok(done) = tokio::time::timeout(LIMIT, pass).await {

@@ -83,7 +83,7 @@ impl Transcoding {
             Ok(None) => return None,
             Err(failure) => Err(failure),
         };
-        observed.transcoding = self.observer.observe(resource, platform, usable, busy).await;
+        observed.transcoding = Box::pin(self.observer.observe(resource, platform, usable, busy)).await;
         account.ok().flatten()
     }
 

@@ -17,7 +17,7 @@ pub mod queue;
 mod references;
 mod server;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 pub mod transcoding;
