@@ -20,11 +20,13 @@ const { values, positionals } = parseArgs({
   },
 });
 
-async function findVideo(url, id) {
+async function findVideo(page, url, id) {
   const path = id === undefined ? '/api/videos?state=Ready&limit=1' : `/api/videos/${encodeURIComponent(id)}`;
-  const response = await fetch(new URL(path, url));
+  const response = await page.request.get(new URL(path, url).href).catch((error) => {
+    throw new PlaybackError(`${url} can't be reached: ${error.message.split('\n')[0]}`);
+  });
+  if (!response.ok()) throw new PlaybackError(`${path}: ${response.status()} ${await response.text()}`);
   const body = await response.json();
-  if (!response.ok) throw new PlaybackError(`${path}: ${response.status} ${body.detail ?? ''}`);
   const video = id === undefined ? body.items[0] : body;
   if (video === undefined) throw new PlaybackError('no video is ready');
   if (!video.playback) throw new PlaybackError(`“${video.title}” can't be played: it is ${video.state}`);
@@ -32,10 +34,10 @@ async function findVideo(url, id) {
 }
 
 async function play({ url, id, screenshot }) {
-  const video = await findVideo(url, id);
   const browser = await openBrowser();
   const { page, trouble } = browser;
   try {
+    const video = await findVideo(page, url, id);
     await page.goto(new URL('/', url).href);
     await page.locator(`[data-video="${video.id}"] a`).or(page.getByRole('button', { name: 'Show more' })).first().waitFor();
     await page.goto(new URL(`/videos/${encodeURIComponent(video.id)}`, url).href);

@@ -36,7 +36,7 @@ before(async () => {
 
 after(async () => {
   const headers = { authorization: `Bearer ${API_TOKEN}` };
-  for (const id of [good, bad].filter(Boolean)) await fetch(at(`/api/videos/${id}`), { method: 'DELETE', headers });
+  for (const id of [good, bad].filter(Boolean)) await page.request.delete(at(`/api/videos/${id}`), { headers });
   await browser?.close();
 });
 
@@ -64,7 +64,7 @@ test('the library shows them, and how they fare, without a reload', async () => 
 
 test('the video plays to its end without stall or gap, changes quality and seeks', async () => {
   await pages.card(page, good).getByRole('link').click();
-  const { durationSeconds } = await (await fetch(at(`/api/videos/${good}`))).json();
+  const { durationSeconds } = await (await page.request.get(at(`/api/videos/${good}`))).json();
   const watched = await watchToEnd(page, { expectedDuration: durationSeconds });
   assert.ok(watched.frames > 0);
   const offered = await qualities(page);
