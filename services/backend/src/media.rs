@@ -256,7 +256,7 @@ mod tests {
     #[test]
     fn a_range_counts_only_as_far_as_if_range_proves_the_bytes_equal() {
         let range = (header::RANGE, "bytes=0-9");
-        let conditions = Conditions::of(&headers(&[range.clone()]));
+        let conditions = Conditions::of(&headers(std::slice::from_ref(&range)));
         assert_eq!(conditions.range.as_deref(), Some("bytes=0-9"));
         let strong = Conditions::of(&headers(&[range.clone(), (header::IF_RANGE, "\"tag\"")]));
         assert_eq!(strong.if_match.as_deref(), Some("\"tag\""));

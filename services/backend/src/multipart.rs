@@ -198,7 +198,7 @@ mod tests {
             let part = part_size(size);
             let count = u64::from(*part_numbers(size, part).end());
             assert!((1..=MAX_PARTS).contains(&count), "{size}: {count}");
-            assert!(part >= 5 * MIB && part <= 5 << 30, "{size}: {part}");
+            assert!((5 * MIB..=5 << 30).contains(&part), "{size}: {part}");
             assert!(part * count >= size && part * (count - 1) <= size, "{size}");
         }
     }

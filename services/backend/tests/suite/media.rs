@@ -1,9 +1,7 @@
 //! Media: ranges, validators, caching, and what is refused.
 
-mod harness;
-
+use crate::harness::Backend;
 use contract::{Identity, Outcome};
-use harness::Backend;
 use http::{Method, StatusCode};
 use reqwest::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

@@ -1,8 +1,5 @@
 //! A catalogue, buckets and a queue of its own for each test, and events as the operator sends them.
 
-// Each test binary uses a part of it.
-#![allow(dead_code, clippy::allow_attributes)]
-
 use catalog::{Catalog, Storage, Video};
 use contract::{
     Identity, JobRecord, JobState, Outcome, OutcomeEvent, Progress, Reason, TerminationMessage, Work,

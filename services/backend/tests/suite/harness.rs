@@ -1,9 +1,6 @@
 //! A backend that serves on a port of its own, with its own database, buckets and queue, and hands to look
 //! behind it.
 
-// Each test binary uses a part of it.
-#![allow(dead_code, clippy::allow_attributes)]
-
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use backend::{App, migrator, settings::Settings};
 use catalog::{Catalog, Report, Upload, Video, video::About};

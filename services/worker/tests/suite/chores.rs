@@ -1,10 +1,8 @@
 //! Progress, housekeeping, and the lock that gives them to one replica.
 
-mod harness;
-
+use crate::harness::{World, at, event};
 use catalog::{Storage, Upload, Video, video::About};
 use contract::Outcome::{Retrying, Running, Succeeded};
-use harness::{World, at, event};
 use jiff::{SignedDuration, Timestamp};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -114,7 +112,8 @@ async fn storage_that_refuses_delays_erasing_and_nothing_else() {
     let (source, _) = world.put_source("clip.mp4").await;
     world.consumer().handle(&event(&source, 1, Running, 1), at(1)).await.unwrap();
     let gone = Storage { output_bucket: "no-such-bucket".into(), ..nowhere };
-    let mut edit = world.catalog.edit_work(&harness::identity_of(&source), None).await.unwrap().unwrap();
+    let mut edit =
+        world.catalog.edit_work(&crate::harness::identity_of(&source), None).await.unwrap().unwrap();
     edit.video.delete(at(2));
     edit.commit(at(2)).await.unwrap();
     let done = round(&world.catalog, &gone, &world.s3, at(11)).await.unwrap();

@@ -1,10 +1,8 @@
 //! The events queue into the catalogue: any order, twice, by several replicas, and past what is broken.
 
-mod harness;
-
+use crate::harness::{World, at, event};
 use catalog::{Catalog, State, Upload, Video, video::About};
 use contract::Outcome::{DeadLettered, Retrying, Running, Succeeded};
-use harness::{World, at, event};
 use service_common::Shutdown;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;

@@ -1,9 +1,7 @@
 //! The API against a real PostgreSQL and an S3 and SQS emulator.
 
-mod harness;
-
+use crate::harness::{Backend, TOKEN};
 use contract::{Outcome, job::Source, message::ExplicitMessage};
-use harness::{Backend, TOKEN};
 use http::StatusCode;
 use serde_json::{Value, json};
 
