@@ -46,8 +46,8 @@ video_upload() {
 video_wait() {
   local deadline=$((EPOCHSECONDS + 300)) video state
   while ((EPOCHSECONDS < deadline)); do
-    video=$(api GET "/videos/$(video_id)")
-    state=$(jq -r '"\(.state) \(.percent)%"' <<<"$video")
+    video=$(api GET "/videos/$(video_id)") || video='{"state": "not answered"}'
+    state=$(jq -r '"\(.state) \(.percent // 0)%"' <<<"$video")
     echo "$state"
     case $state in
       Ready*) return ;;

@@ -4,7 +4,7 @@
 
 . "$E2E_DIR/node-image/images.sh"
 
-NODE_PACKAGES=systemd,dbus,conntrack,iptables,nftables,iproute2,ethtool,mount,kmod,libseccomp2,jq,procps,socat,curl,busybox-static,util-linux
+NODE_PACKAGES=systemd,dbus,conntrack,iptables,nftables,iproute2,ethtool,mount,kmod,libseccomp2,jq,procps,socat,curl,busybox-static,util-linux,netbase
 METRICS_SERVER_IMAGE=registry.k8s.io/metrics-server/metrics-server:$(go_version metrics-server sigs.k8s.io/metrics-server)
 
 node_image_key() {

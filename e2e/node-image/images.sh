@@ -37,12 +37,14 @@ pause_image() {
   binary_image "$1" "$WORK/pause" /pause
 }
 
-# kube-proxy drives nftables through the nft program, which is not static: take it with its libraries.
+# kube-proxy drives nftables through the nft program, which is not static: take it with its libraries. nft
+# writes `tcp` only where /etc/protocols tells it to; from `6` kube-proxy does not know its own rules again,
+# and its hourly full sync would delete them all.
 kube_proxy_image() {
   local name=$1 root file
   root=$(mktemp -d -p "$WORK")
   install -D "$KUBERNETES/kube-proxy" "$root/usr/local/bin/kube-proxy"
-  { echo /usr/sbin/nft; chroot "$ROOTFS" ldd /usr/sbin/nft | grep -o '/[^ ]*'; } | while read -r file; do
+  { printf '%s\n' /usr/sbin/nft /etc/protocols; chroot "$ROOTFS" ldd /usr/sbin/nft | grep -o '/[^ ]*'; } | while read -r file; do
     install -D "$ROOTFS$file" "$root$file"
   done
   scratch_image "$name" "$root" /usr/local/bin/kube-proxy "$IMAGES/kube-proxy.tar"
