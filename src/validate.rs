@@ -302,3 +302,6 @@ fn duration(
     }
     seconds
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,6 @@ mod environment;
 mod gate;
 mod merge;
 mod object;
-
 pub mod preview;
 pub mod queue;
 mod references;
