@@ -18,7 +18,7 @@ use kube::{
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
 use std::collections::BTreeMap;
-use tracing::{info, warn};
+use tracing::{info, instrument, warn};
 
 /// Length of a generated value.
 const RANDOM_LENGTH: usize = 32;
@@ -109,6 +109,7 @@ impl Applier {
     }
 
     /// Carries `plan` out for the platform of that key and UID.
+    #[instrument(skip_all)]
     pub async fn apply(
         &self,
         platform: &PlatformKey,

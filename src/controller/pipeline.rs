@@ -33,7 +33,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-use tracing::{debug, warn};
+use tracing::{debug, instrument, warn};
 
 /// Longest that one reconcile may take. A call that hangs must not hold its place for ever.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -166,6 +166,7 @@ impl Pipeline {
         Done { outcome, refresh }
     }
 
+    #[instrument(skip_all)]
     pub(super) async fn observe(
         &self,
         key: &PlatformKey,
@@ -176,6 +177,7 @@ impl Pipeline {
     }
 
     /// Writes the status if it changed, and tells what happened. False if it could not be written.
+    #[instrument(skip_all, name = "status")]
     pub(super) async fn publish(
         &self,
         key: &PlatformKey,

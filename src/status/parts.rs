@@ -126,12 +126,11 @@ impl Looks<'_> {
             );
         };
         let status = |path: &str| number(self.observed, deployment, path);
-        let wanted = number(self.observed, deployment, "/spec/replicas");
         let (updated, available) = (status("/status/updatedReplicas"), status("/status/availableReplicas"));
         let current = status("/status/observedGeneration") >= object.metadata.generation.unwrap_or_default();
         // More replicas than the least are the autoscaler's: while they start, the component serves.
         let least = self.platform.components.iter().find(|c| c.name == *name).map_or(1, |c| c.scale.min());
-        let enough = i64::from(least).min(wanted);
+        let enough = i64::from(least);
         let rolled_out = updated >= enough && available >= enough && status("/status/replicas") <= updated;
         // An autoscaler's change, or another's, makes a generation too that is not observed yet.
         let told = current || self.served;
@@ -139,7 +138,7 @@ impl Looks<'_> {
             return Verdict::Good(format!("{name} is available"));
         }
         let detail = trouble.map_or_else(
-            || format!("{name}: {available} of {replicas} pods are available"),
+            || format!("{name}: {available} of {} pods are available", least.max(*replicas)),
             |trouble| format!("{name}: {trouble}"),
         );
         if trouble.is_some_and(|trouble| trouble.starts_with(crate::observe::pods::REFUSED)) {

@@ -148,6 +148,9 @@ fn a_generation_that_its_controller_has_not_seen_is_not_called_available() {
 #[test]
 fn replicas_beyond_the_least_are_no_reason_not_to_be_ready() {
     let mut scene = Scene::new(json!({"backend": {"image": "a:1", "autoscaling": {"minReplicas": 2}}}));
+    scene.deployment("tv-backend", 1, 1, 1, 1);
+    scene.look(&[]);
+    assert_eq!(scene.is(ConditionType::Ready).0, "False", "the autoscaler has not set its least yet");
     scene.cluster.autoscale("tv-backend", 5);
     scene.deployment("tv-backend", 1, 1, 3, 2);
     scene.look(&[]);

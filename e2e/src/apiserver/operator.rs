@@ -8,15 +8,18 @@ use kube::{
     client::{Body, ClientBuilder},
 };
 use std::{
+    net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 use streaming_operator::{
+    admin,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
+    observe::cluster::Cluster,
     settings::{Images, Settings},
 };
-use tokio::task::JoinHandle;
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::util::MapRequestLayer;
 use tracing_subscriber::EnvFilter;
@@ -48,6 +51,7 @@ pub struct Operator {
     pub requests: Requests,
     /// What it counts.
     pub metrics: Metrics,
+    cluster: Arc<Cluster>,
     stop: CancellationToken,
     running: JoinHandle<Result<()>>,
 }
@@ -94,11 +98,25 @@ impl Operator {
         };
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
         let controller = Controller::new(client, settings, replica, metrics.clone());
+        let cluster = controller.cluster();
         let running = tokio::spawn({
             let stop = stop.clone();
             async move { Ok(controller.run(stop).await?) }
         });
-        Ok(Self { requests, metrics, stop, running })
+        Ok(Self { requests, metrics, cluster, stop, running })
+    }
+
+    /// Serves what probes and Prometheus ask of it, until the token is cancelled; gives back the base URL.
+    ///
+    /// # Errors
+    /// When no port is free.
+    pub async fn admin(&self) -> Result<(String, CancellationToken)> {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let stop = self.stop.child_token();
+        let (metrics, cluster) = (self.metrics.clone(), Arc::clone(&self.cluster));
+        tokio::spawn(admin::serve(listener, metrics, cluster, stop.clone()));
+        Ok((url, stop))
     }
 
     /// Ends it as SIGTERM does, and waits until it is gone.

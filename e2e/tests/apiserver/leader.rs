@@ -81,6 +81,24 @@ async fn after_a_crash_another_leads_within_twenty_seconds() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_candidate_is_ready_and_says_that_it_does_not_lead() -> Result<()> {
+    let (_, _, first, second) = two("admin").await?;
+    let (url, stop) = second.admin().await?;
+    eventually("it is ready", DEADLINE, async || {
+        let answer = reqwest::get(format!("{url}/ready")).await?;
+        let ready = answer.status().is_success();
+        Ok(if ready { Check::Done(()) } else { Check::NotYet(answer.text().await?) })
+    })
+    .await?;
+    assert!(reqwest::get(format!("{url}/live")).await?.status().is_success());
+    let metrics = reqwest::get(format!("{url}/metrics")).await?.text().await?;
+    assert!(metrics.contains("\nstreaming_operator_leader 0\n"), "{metrics}");
+    stop.cancel();
+    first.stop().await?;
+    second.stop().await
+}
+
+#[tokio::test]
 async fn a_leader_that_lost_its_lease_stops_acting() -> Result<()> {
     let (client, namespace, first, second) = two("lost").await?;
     second.crash();
