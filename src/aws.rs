@@ -142,6 +142,20 @@ impl Accounts {
         Ok(account)
     }
 
+    /// The last account that was made with the keys of a Secret which is gone. For a platform that is deleted
+    /// together with its Secret, as happens with a namespace: no other keys can come.
+    #[must_use]
+    pub fn last(&self, namespace: &str, aws: &Aws) -> Option<Account> {
+        let Credentials::Secret(secret) = &aws.credentials else { return None };
+        let made = self.made.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = made.iter().find(|(key, _)| {
+            let of_secret = matches!(&key.rights, Rights::Secret { namespace: n, name, .. }
+                if n == namespace && name == secret);
+            of_secret && key.region == aws.region && key.endpoint_url == aws.endpoint_url
+        });
+        found.map(|(_, account)| account.clone())
+    }
+
     async fn make(&self, key: &Key) -> Result<Account, AccessError> {
         let base = self.base.get_or_init(|| load(&key.region)).await;
         let mut own = base.to_builder().region(Region::new(key.region.clone()));

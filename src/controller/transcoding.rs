@@ -77,7 +77,8 @@ impl Transcoding {
         observed.queue_claimed_by = claimed_by(&self.cluster, key, resource);
         let jobs = observed.dispatch.as_ref().map(|report| report.jobs).unwrap_or_default();
         let busy = jobs.pending + jobs.running + jobs.retrying > 0;
-        let account = self.observer.account(platform, &observed.references).await;
+        let deleting = resource.metadata.deletion_timestamp.is_some();
+        let account = self.observer.account(platform, &observed.references, deleting).await;
         let usable = match &account {
             Ok(Some(account)) => Ok(account),
             Ok(None) => return None,

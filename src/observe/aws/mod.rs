@@ -8,7 +8,7 @@ pub mod sqs;
 
 use crate::{
     api::{QueueDepth, StreamingPlatform},
-    aws::{Account, Accounts},
+    aws::{AccessError, Account, Accounts},
     kinds::PlatformKey,
     platform::{Credentials, Platform, Queue, Transcoding as Wanted},
 };
@@ -103,7 +103,7 @@ impl Observer {
         Self { accounts, seen: Arc::default() }
     }
 
-    /// The account of a platform.
+    /// The account of a platform. One that is `deleting` may outlive its Secret: its last keys still serve.
     ///
     /// # Errors
     /// A [`Failure`] where the platform names a Secret that is not there or lacks a key.
@@ -111,6 +111,7 @@ impl Observer {
         &self,
         platform: &Platform,
         references: &BTreeMap<Reference, Referenced>,
+        deleting: bool,
     ) -> Result<Option<Account>, Failure> {
         let Some(aws) = &platform.aws else { return Ok(None) };
         let hash = match &aws.credentials {
@@ -120,10 +121,12 @@ impl Observer {
             },
             Credentials::Operator | Credentials::Role(_) => None,
         };
-        match self.accounts.account(&platform.namespace, aws, hash).await {
-            Ok(account) => Ok(Some(account)),
-            Err(error) => Err(Failure {
-                credentials: !matches!(error, crate::aws::AccessError::Unreadable { .. }),
+        let account = self.accounts.account(&platform.namespace, aws, hash).await;
+        let last = if deleting { self.accounts.last(&platform.namespace, aws) } else { None };
+        match (account, last) {
+            (Ok(account), _) | (Err(AccessError::SecretMissing(_)), Some(account)) => Ok(Some(account)),
+            (Err(error), _) => Err(Failure {
+                credentials: !matches!(error, AccessError::Unreadable { .. }),
                 message: error.to_string(),
             }),
         }
