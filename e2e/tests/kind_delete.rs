@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use e2e::kind::{
     Check, Cluster, Platform, clip, eventually, helm,
     jobs::JobHistory,
-    platform::{Transcoding, has_reason},
+    platform::{Transcoding, condition},
     relay::Relay,
     spec,
 };
@@ -21,7 +21,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Debug, time::Duration};
 use streaming_operator::api::{
-    ConditionReason,
+    ConditionReason, ConditionType,
     names::{FIELD_MANAGER, LABEL_MANAGED_BY},
 };
 
@@ -127,7 +127,7 @@ where
     let what = format!("of {} {what} is left", K::plural(&K::DynamicType::default()));
     eventually(&what, SOON, async || {
         let names: BTreeSet<_> =
-            platform.objects::<K>().list(&ours).await?.iter().map(ResourceExt::name_any).collect();
+            platform.objects::<K>().list_metadata(&ours).await?.iter().map(ResourceExt::name_any).collect();
         Ok(if wanted(&names) { Check::Done(()) } else { Check::NotYet(format!("{names:?}")) })
     })
     .await
@@ -172,14 +172,11 @@ async fn wedge(platform: &Platform, relay: &Relay) -> Result<()> {
 
     relay.shut();
     platform.delete().await?;
-    let status = Box::pin(platform.wait("status tells what the deletion waits for", SOON, |platform| {
-        has_reason(platform, ConditionReason::Deleting)
-            && platform.status.as_ref().is_some_and(|status| !status.waiting.is_empty())
+    Box::pin(platform.wait("status tells what the deletion waits for", SOON, |platform| {
+        condition(platform, ConditionType::Ready).is_some_and(|(_, reason, message)| {
+            reason == ConditionReason::Deleting.to_string() && message.contains("could not be sent")
+        })
     }))
-    .await?
-    .status
-    .unwrap_or_default();
-    let waiting = status.waiting.iter().any(|w| !w.on.is_empty() && !w.message.is_empty());
-    ensure!(waiting, "{:?}", status.waiting);
+    .await?;
     Ok(())
 }

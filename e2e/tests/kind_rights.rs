@@ -162,7 +162,7 @@ where
 {
     let what = format!("all {} are pruned", K::plural(&K::DynamicType::default()));
     eventually(&what, SOON, async || {
-        let left = platform.objects::<K>().list(&ListParams::default()).await?.items.len();
+        let left = platform.objects::<K>().list_metadata(&ListParams::default()).await?.items.len();
         Ok(if left == 0 { Check::Done(()) } else { Check::NotYet(format!("{left} left")) })
     })
     .await

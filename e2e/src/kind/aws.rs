@@ -202,7 +202,13 @@ impl Aws {
     pub async fn has_queue(&self, url: &str) -> Result<bool> {
         match self.depth(url).await {
             Ok(_) => Ok(true),
-            Err(error) if format!("{error:?}").contains("NonExistentQueue") => Ok(false),
+            Err(error)
+                if ["NonExistentQueue", "QueueDoesNotExist"]
+                    .iter()
+                    .any(|it| format!("{error:?}").contains(it)) =>
+            {
+                Ok(false)
+            }
             Err(error) => Err(error),
         }
     }

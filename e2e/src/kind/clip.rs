@@ -45,12 +45,12 @@ pub async fn still() -> Result<Vec<u8>> {
     ffmpeg(&["-f", "lavfi", "-i", "testsrc2=size=320x180", "-frames:v", "1"], "png").await
 }
 
-/// One frame of more pixels than any profile admits.
+/// A clip whose frames have more pixels than any profile admits.
 ///
 /// # Errors
 /// When ffmpeg fails.
 pub async fn huge() -> Result<Vec<u8>> {
-    let source = "color=size=8448x4352:rate=1:duration=1";
+    let source = "color=size=8448x4352:rate=4:duration=1";
     ffmpeg(&["-f", "lavfi", "-i", source, "-c:v", "mjpeg", "-q:v", "20", "-pix_fmt", "yuvj420p"], "mov").await
 }
 

@@ -177,9 +177,10 @@ async fn ready(test: &Test) -> Result<StreamingPlatformStatus> {
 /// Calls that change something in AWS, so far.
 fn aws_writes(metrics: &Metrics) -> Result<u64> {
     let text = metrics.render()?;
-    let writes = text.lines().filter(|line| line.starts_with("streaming_operator_aws_calls_total")).filter(
-        |line| ["\"Put", "\"Create", "\"Set", "\"Tag", "\"Delete"].iter().any(|verb| line.contains(verb)),
-    );
+    let writes =
+        text.lines().filter(|line| line.starts_with("streaming_operator_aws_calls_total")).filter(|line| {
+            ["\"Put", "\"Create", "\"Set", "\"Tag", "\"Delete"].iter().any(|verb| line.contains(verb))
+        });
     writes.map(|line| Ok(line.rsplit(' ').next().context("a value")?.parse::<u64>()?)).sum()
 }
 
@@ -211,7 +212,12 @@ async fn queues_and_buckets_are_made_once_and_what_drifts_comes_back() -> Result
     spec["transcoding"]["maxAttempts"] = json!(3);
     scene.test.apply("tv", spec.clone()).await?;
     ready(&scene.test).await?;
-    assert_eq!(aws_writes(&scene.test.operator.metrics)?, before, "{}", scene.test.operator.metrics.render()?);
+    assert_eq!(
+        aws_writes(&scene.test.operator.metrics)?,
+        before,
+        "{}",
+        scene.test.operator.metrics.render()?
+    );
 
     s3.delete_public_access_block().bucket(scene.input()).send().await?;
     s3.delete_bucket_cors().bucket(scene.input()).send().await?;
