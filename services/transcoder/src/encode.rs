@@ -22,6 +22,8 @@ use std::{
 
 /// How many segments are stored at the same time.
 const PARALLEL_UPLOADS: usize = 8;
+/// The poster is taken after this share of the duration: beginnings are often black.
+pub const POSTER_SHARE: f64 = 0.1;
 /// How often the scratch disk is looked at for finished segments.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
@@ -89,10 +91,10 @@ pub fn keeps(plan: &Plan, rendition: &str, number: usize) -> bool {
     is(video.rungs.last()) || (is(video.rungs.first()) && number == poster_segment(plan))
 }
 
-/// Number of the segment that holds the instant at a tenth of the duration, from 1.
+/// Number of the segment that holds the poster, from 1.
 #[must_use]
 pub fn poster_segment(plan: &Plan) -> usize {
-    (plan.seconds() * 0.1 / f64::from(plan.segment_seconds)) as usize + 1
+    (plan.seconds() * POSTER_SHARE / f64::from(plan.segment_seconds)) as usize + 1
 }
 
 /// A source that does not decode is the input's fault; anything else may go better next time.

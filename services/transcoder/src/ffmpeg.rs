@@ -13,6 +13,9 @@ use tokio::{
 const SOURCE_FORMATS: &str = "mov,matroska,webm,mpegts,mpeg,mpegvideo,avi,flv,asf,ogg,wav,w64,aiff,caf,mp3,\
                               aac,ac3,eac3,flac,amr,mxf,h264,hevc,obu,ivf,dv,nut,rm";
 
+/// The signal of the kernel's out-of-memory killer.
+const SIGKILL: i32 = 9;
+
 /// How many lines of a child's standard error are kept for the message of a failure.
 const KEPT_LINES: usize = 20;
 
@@ -72,6 +75,13 @@ impl ChildError {
     pub fn into_failure(self) -> Failure {
         if self.mentions("No space left on device") {
             return Failure::disk_full("encoding");
+        }
+        // Nobody but the kernel kills ffmpeg alone; dropping it kills it together with this process's work.
+        if let Self::Signal { program, signal: SIGKILL } = self {
+            let message = format!(
+                "{program} was killed, as happens when memory runs out. Raise the Job's memory limit."
+            );
+            return Failure::new(Reason::OutOfMemory, message);
         }
         Failure::new(Reason::Encoder, self.to_string())
     }
@@ -148,6 +158,12 @@ mod tests {
     async fn a_missing_program_is_an_error_that_names_it() {
         let error = run("no-such-program", &[], |_| ()).await.unwrap_err();
         assert!(error.to_string().contains("no-such-program"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn a_killed_program_ran_out_of_memory() {
+        let killed = run("sh", &["-c".into(), "kill -KILL $$".into()], |_| ()).await.unwrap_err();
+        assert_eq!(killed.into_failure().reason, Reason::OutOfMemory);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    encode::poster_segment,
+    encode::{POSTER_SHARE, poster_segment},
     ffmpeg::{self, guarded_input},
     plan::{Plan, Rung},
     probe::Probe,
@@ -46,7 +46,9 @@ pub async fn publish_poster(
         Some(top) => {
             let number = poster_segment(plan);
             let clip = clip(setting.folder, top, number..=number)?;
-            args.extend(["-i".into(), clip.into(), "-frames:v".into(), "1".into()]);
+            args.extend(["-i".into(), clip.into()]);
+            args.extend(["-ss".into(), format!("{:.3}", poster_offset(plan)).into()]);
+            args.extend(["-frames:v", "1"].map(OsString::from));
             args.extend(["-vf".into(), "scale='min(1280,iw)':-2".into()]);
         }
         None => {
@@ -91,6 +93,12 @@ pub async fn publish_storyboard(
     }
     output.put(STORYBOARD, Content::Bytes(board.webvtt().into())).await?;
     Ok(true)
+}
+
+/// How far into its segment the poster's frame is, in seconds. The segment may be a frame shorter than planned.
+fn poster_offset(plan: &Plan) -> f64 {
+    let segment = f64::from(plan.segment_seconds);
+    (plan.seconds() * POSTER_SHARE % segment).min(segment * 0.9)
 }
 
 fn quiet() -> Vec<OsString> {

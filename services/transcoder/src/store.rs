@@ -1,7 +1,11 @@
 //! Objects in S3, or in directories that stand for buckets (tests, and people who try a ladder).
 
 use crate::Failure;
-use aws_sdk_s3::{Client, error::DisplayErrorContext, error::SdkError, primitives::ByteStream};
+use aws_sdk_s3::{
+    Client,
+    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    primitives::ByteStream,
+};
 use bytes::Bytes;
 use contract::job::Source;
 use std::{
@@ -247,11 +251,19 @@ fn is_missing<E>(error: &SdkError<E>) -> bool {
     error.raw_response().is_some_and(|response| matches!(response.status().as_u16(), 404 | 405))
 }
 
+/// What S3 answered, in its own words where it has some.
 fn s3_failure<E>(doing: &str, bucket: &str, key: &str, error: &SdkError<E>) -> Failure
 where
-    E: std::error::Error + 'static,
+    E: std::error::Error + ProvideErrorMetadata + 'static,
 {
-    Failure::storage(describe(doing, bucket, key), DisplayErrorContext(error))
+    let what = describe(doing, bucket, key);
+    if error.raw_response().is_some_and(|response| response.status().as_u16() == 403) {
+        return Failure::storage(what, "access is denied. Check what the Job's credentials may do");
+    }
+    match (error.code(), error.message()) {
+        (Some(code), Some(message)) => Failure::storage(what, format!("{code}: {message}")),
+        _ => Failure::storage(what, DisplayErrorContext(error)),
+    }
 }
 
 fn describe(doing: &str, bucket: &str, key: &str) -> String {
