@@ -6,6 +6,7 @@ use crate::{
     controller::{Controller, Replica, lease::Timing, rbac},
     metrics::Metrics,
     plan::preview::preview,
+    queue_cli::{self, QueueArgs},
     settings::{Images, RolePattern, Settings},
 };
 use anyhow::Context;
@@ -49,6 +50,8 @@ enum Command {
         #[arg(long)]
         leader_election: bool,
     },
+    /// Send messages again, cancel or retry a transcode
+    Queue(Box<QueueArgs>),
     /// Print completions for a shell
     Completions {
         /// Which shell
@@ -163,6 +166,7 @@ impl Cli {
             Command::Crd => print_yaml(&StreamingPlatform::crd()),
             Command::Rbac { leader_election: false } => print_yaml(&rbac::rules()),
             Command::Rbac { leader_election: true } => print_yaml(&rbac::leader_election_rules()),
+            Command::Queue(args) => run_queue(*args),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "streaming-operator", &mut io::stdout());
                 Ok(())
@@ -177,6 +181,10 @@ impl Cli {
             }
         }
     }
+}
+
+fn run_queue(args: QueueArgs) -> anyhow::Result<()> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(queue_cli::run(args))
 }
 
 impl PlanArgs {

@@ -15,6 +15,7 @@ pub mod observe;
 pub mod plan;
 pub mod platform;
 pub mod quantity;
+pub mod queue_cli;
 pub mod settings;
 pub mod status;
 pub mod validate;

@@ -104,7 +104,10 @@ pub(super) struct Work<'a> {
 pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
     let every = || attempts.iter().chain(memory.ghosts());
-    heartbeats(policy, every(), memory, now, &mut decision);
+    let works = by_work(every());
+    // The messages of an attempt that was followed by another moved on to that.
+    let holders = || works.values().filter_map(|attempts| attempts.last().copied());
+    heartbeats(policy, holders(), memory, now, &mut decision);
     let breaker = breaker::assess(every());
     let mut slots = Slots::new(policy, every(), memory, &breaker, now);
     if let Some(until) = slots.opens_at.filter(|until| *until > now) {
@@ -113,7 +116,6 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
 
     let (mut arrived, odd) = inbound::sort(policy, memory, now);
     decision.steps.extend(odd);
-    let works = by_work(every());
     let mut starts = Vec::new();
     for (key, attempts) in &works {
         let work = Work { policy, memory, key, attempts, now };
@@ -128,7 +130,7 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
         collect(inbound::next(&work, messages), &mut starts, &mut decision);
     }
     start(starts, &mut slots, policy, &mut decision);
-    receive(policy, every(), memory, &slots, now, &mut decision);
+    receive(policy, holders(), memory, &slots, now, &mut decision);
     decision.drained = policy.draining.is_some()
         && memory.inbox.is_empty()
         && decision.steps.is_empty()

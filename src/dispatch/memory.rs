@@ -142,16 +142,18 @@ impl Memory {
         for attempt in attempts.iter().filter(|it| it.settled.is_none()) {
             self.seen.insert(attempt.name.clone(), attempt.clone());
         }
-        let unsettled: Vec<&Attempt> = self.seen.values().chain(self.ghosts.values()).collect();
+        let mut unsettled: Vec<&Attempt> = self.seen.values().chain(self.ghosts.values()).collect();
+        // Of a message that moved on to the next attempt, that one's handle counts.
+        unsettled.sort_by_key(|attempt| std::cmp::Reverse(attempt.number));
         for held in unsettled.iter().flat_map(|it| &it.held) {
-            self.leases.entry(held.message_id.clone()).or_insert_with(|| {
-                let until = held.received_at + visibility;
-                match until > now {
-                    true => Lease::Until(until),
-                    false if held.received_at + MAX_HOLD > now => Lease::Unknown,
-                    false => Lease::Lapsed,
-                }
-            });
+            let (hidden, held_at_most) = (held.received_at + visibility, held.received_at + MAX_HOLD);
+            let lease = self
+                .leases
+                .entry(held.message_id.clone())
+                .or_insert_with(|| if hidden > now { Lease::Until(hidden) } else { Lease::Unknown });
+            if *lease == Lease::Unknown && held_at_most <= now {
+                *lease = Lease::Lapsed;
+            }
         }
         let names: HashSet<&str> = unsettled.iter().map(|it| it.name.as_str()).collect();
         let ids: HashSet<&str> =
