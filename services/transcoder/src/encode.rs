@@ -6,6 +6,7 @@ use crate::{
     hls::Presentation,
     mp4::{self, Mp4Error, Segment, Track},
     plan::Plan,
+    probe,
     progress::Reporter,
     recipe::{self, AUDIO_NAME, Setting},
     rendition::{INIT_NAME, Rendition, segment_name},
@@ -107,6 +108,7 @@ async fn explain(plan: &Plan, setting: &Setting<'_>, error: ChildError) -> Failu
         return failure;
     }
     match ffmpeg::run("ffmpeg", &recipe::decode_only(plan, setting), |_| ()).await {
+        Err(damage) if probe::is_too_large(&damage) => probe::too_large("its frames"),
         Err(damage @ ChildError::Failed { .. }) => undecodable(&damage.to_string()),
         _ => failure,
     }

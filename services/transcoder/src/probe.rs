@@ -162,7 +162,7 @@ pub async fn scan(source: &Path, probe: &Probe, max_pixels: u64) -> Result<Scan,
 
 /// Why ffprobe refused a source, in the contract's words.
 fn refused(source: &Path, error: &ChildError) -> Failure {
-    if error.mentions("max pixel count") {
+    if is_too_large(error) {
         return too_large("its frames");
     }
     match error {
@@ -179,7 +179,15 @@ fn not_media(why: &str) -> Failure {
     Failure::new(Reason::NotMedia, format!("This is no video or audio file: {why}. Upload another file."))
 }
 
-fn too_large(what: &str) -> Failure {
+/// Whether ffmpeg or ffprobe ended because of `-max_pixels`. Some codecs tell their size only when they decode.
+#[must_use]
+pub fn is_too_large(error: &ChildError) -> bool {
+    error.mentions("max pixel count")
+}
+
+/// `RESOLUTION_LIMIT`; `what` exceeds it.
+#[must_use]
+pub fn too_large(what: &str) -> Failure {
     Failure::new(
         Reason::ResolutionLimit,
         format!("Too large: {what} exceed the profile's maxSourcePixels. Scale it down, or raise the limit."),

@@ -77,6 +77,15 @@ async fn frames_above_the_limit_are_refused() {
     assert_eq!(refused(&shop, "source.mp4", profile).await, Reason::ResolutionLimit);
 }
 
+/// ffprobe tells no size of these: it is in the frames only.
+#[tokio::test]
+async fn frames_above_the_limit_are_refused_when_only_decoding_shows_them() {
+    let shop = Workshop::new();
+    shop.make("source.mov", "-f lavfi -i testsrc2=s=640x360:r=4:d=1 -c:v mjpeg -pix_fmt yuvj420p");
+    let profile = Profile { max_source_pixels: 640 * 360 - 1, ..small() };
+    assert_eq!(refused(&shop, "source.mov", profile).await, Reason::ResolutionLimit);
+}
+
 #[tokio::test]
 async fn a_truncated_file_is_refused_or_taken_as_far_as_it_goes() {
     let shop = Workshop::new();
