@@ -1,6 +1,7 @@
 //! Deleting a platform: what goes, what stays, and what is said while AWS does not answer.
 
 use anyhow::{Context, Result, ensure};
+use aws_sdk_s3::primitives::ByteStream;
 use e2e::kind::{
     Check, Cluster, Platform, clip, eventually, helm,
     jobs::JobHistory,
@@ -40,7 +41,8 @@ async fn deletion_ends_running_jobs_and_keeps_exactly_what_the_spec_keeps() -> R
     let password = platform.secret("tv-database", "password").await?;
 
     cluster.aws.put(&aws.input, "a.mp4", clip::video(2, false, 0).await?).await?;
-    cluster.aws.put(&aws.output, "by-hand.txt", "outputs go with all that is in them").await?;
+    let extra = cluster.aws.s3.put_object().bucket(&aws.output).key("by-hand.txt");
+    extra.body(ByteStream::from_static(b"outputs go with all that is in them")).send().await?;
     jobs.wait("a Job runs", SOON, |history| history.active().count() == 1).await?;
     platform.delete().await?;
     platform.gone(Duration::from_secs(120)).await?;
