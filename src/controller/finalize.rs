@@ -29,7 +29,7 @@ impl Pipeline {
             // Garbage collection does the rest.
             return Outcome::Deleted.into();
         }
-        match self.settle(key, resource).await {
+        match Box::pin(self.settle(key, resource)).await {
             End::Done => {}
             End::Waiting(waiting) => {
                 let view = View::Deleting { waiting: &waiting, failure: None };

@@ -9,7 +9,10 @@ use super::{
 };
 use crate::{
     api::{StreamingPlatform, StreamingPlatformStatus, names},
-    apply::cluster::{Applied, Applier},
+    apply::{
+        self,
+        cluster::{Applied, Applier},
+    },
     kinds::PlatformKey,
     metrics::{Load, Metrics},
     observe::{
@@ -17,7 +20,7 @@ use crate::{
         cluster::Cluster,
         references::{ReadError, References},
     },
-    plan,
+    plan::{self, Plan},
     settings::Settings,
     status::{self, View},
     validate,
@@ -144,19 +147,7 @@ impl Pipeline {
             aws: &aws,
         };
         let written = self.publish(key, resource, view, &applied).await;
-        let cloud_failed = aws.failures.iter().any(|failure| !failure.waiting)
-            || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some());
-        let failed =
-            !written || !applied.failed().is_empty() || !applied.refused().is_empty() || cloud_failed;
-        let outcome = if failed {
-            Outcome::Failed
-        } else if !plan.waiting.is_empty() {
-            Outcome::Waiting
-        } else if applied.changed_anything() || aws.changed > 0 {
-            Outcome::Applied
-        } else {
-            Outcome::Converged
-        };
+        let outcome = outcome(written, &observed, &plan, &applied, &aws);
         // What was made in AWS, no watch tells: look at once.
         let refresh = if aws.changed > 0 {
             Some(Duration::ZERO)
@@ -254,5 +245,27 @@ impl Pipeline {
     fn memory(&self) -> MutexGuard<'_, HashMap<PlatformKey, Memory>> {
         // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a reconcile ended that came to its end.
+fn outcome(
+    written: bool,
+    observed: &Observed,
+    plan: &Plan,
+    applied: &Applied,
+    aws: &apply::aws::Applied,
+) -> Outcome {
+    let cluster_failed = !applied.failed().is_empty() || !applied.refused().is_empty();
+    let aws_failed = aws.failures.iter().any(|failure| !failure.waiting)
+        || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some());
+    if !written || cluster_failed || aws_failed {
+        Outcome::Failed
+    } else if !plan.waiting.is_empty() {
+        Outcome::Waiting
+    } else if applied.changed_anything() || aws.changed > 0 {
+        Outcome::Applied
+    } else {
+        Outcome::Converged
     }
 }

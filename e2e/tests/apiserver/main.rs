@@ -147,18 +147,19 @@ impl Test {
         Ok(self.api::<Deployment>().get(name).await?)
     }
 
-    /// Waits until the operator has finished `number` more reconciles of that outcome.
-    async fn reconciles(&self, outcome: &str, number: u64) -> Result<()> {
-        let count = || -> Result<u64> {
-            let line = format!("streaming_operator_reconciles_total{{outcome=\"{outcome}\"}} ");
-            let text = self.operator.metrics.render()?;
-            let value = text.lines().find_map(|text| text.strip_prefix(&line)).unwrap_or("0");
-            value.parse().context("a counter")
-        };
-        let end = count()? + number;
-        eventually(&format!("{number} more reconciles end {outcome}"), DEADLINE, async || {
-            let now = count()?;
-            Ok(if now >= end { Check::Done(()) } else { Check::NotYet(format!("{now} of {end}")) })
+    /// How many reconciles found nothing to do so far.
+    fn converged(&self) -> Result<u64> {
+        let text = self.operator.metrics.render()?;
+        let line = "streaming_operator_reconciles_total{outcome=\"Converged\"} ";
+        let value = text.lines().find_map(|text| text.strip_prefix(line)).unwrap_or("0");
+        value.parse().context("a counter")
+    }
+
+    /// Waits until another reconcile found nothing to do since there were `before`.
+    async fn converges(&self, before: u64) -> Result<()> {
+        eventually("a reconcile finds nothing to do", DEADLINE, async || {
+            let now = self.converged()?;
+            Ok(if now > before { Check::Done(()) } else { Check::NotYet(format!("{now} so far")) })
         })
         .await
     }
