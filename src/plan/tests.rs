@@ -212,11 +212,18 @@ fn a_volume_grows_by_its_claim_and_the_template_stays() {
 
 #[test]
 fn a_suspended_platform_changes_nothing_and_still_knows_what_it_is() {
-    let mut resource = resource("{services: [{name: srs, image: a}]}");
+    let mut resource = example(MINIMAL);
     resource.spec.suspend = Some(true);
-    let (_, plan) = Cluster::default().plan(&resource);
-    assert!(is_empty(&plan));
-    assert_eq!(plan.summary.components.len(), 1);
+    let mut cluster = Cluster::with_references(&resource);
+    let (_, plan) = cluster.plan(&resource);
+    assert!(is_empty(&plan), "nothing is made: {:?}", outline(&plan));
+    assert_eq!(plan.summary.components.len(), 3);
+    resource.spec.suspend = None;
+    cluster.converge(&resource);
+    resource.spec.suspend = Some(true);
+    resource.spec.worker = None;
+    let (_, plan) = cluster.plan(&resource);
+    assert!(is_empty(&plan), "nothing is deleted: {:?}", outline(&plan));
 }
 
 #[test]
