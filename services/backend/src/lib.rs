@@ -18,19 +18,22 @@ use aws_config::SdkConfig;
 use axum::{Router, extract::DefaultBodyLimit};
 use catalog::{Catalog, Storage};
 use changes::Changes;
-use http::StatusCode;
+use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use media::WholeOutputs;
 use multipart::Multipart;
 use problem::Problem;
 use service_common::{Shutdown, aws};
 use settings::{Limits, Settings};
 use std::{ops::Deref, sync::Arc, time::Duration};
-use tower_http::timeout::TimeoutLayer;
+use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
 
 /// Largest body of a request: the list of 10,000 parts fits.
 const MAX_BODY_BYTES: usize = 2 << 20;
 /// How long the head of a response may take.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For answers of the API: the next one may differ.
+const NEVER: HeaderValue = HeaderValue::from_static("no-store");
 
 /// The migrations of the catalogue. Older replicas ignore what a newer one has applied already.
 #[must_use]
@@ -90,7 +93,7 @@ impl App {
     /// All routes.
     pub fn router(self) -> Router {
         Router::new()
-            .merge(api::router())
+            .merge(api::router().layer(SetResponseHeaderLayer::if_not_present(CACHE_CONTROL, NEVER)))
             .merge(media::router())
             .fallback(async || Problem::new(StatusCode::NOT_FOUND, "There is nothing at this path."))
             .method_not_allowed_fallback(async || {

@@ -9,18 +9,31 @@ use service_common::{
     http::{Operations, listen_address, serve},
     telemetry,
 };
-use std::{sync::Arc, sync::atomic::AtomicBool, sync::atomic::Ordering, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 use tokio::net::TcpListener;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let telemetry = telemetry::init("backend")?;
+async fn main() -> ExitCode {
+    let telemetry = match telemetry::init("backend") {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let result = run(&Env::process()).await;
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the backend ends");
     }
     telemetry.shutdown().await;
-    result
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(env: &Env) -> anyhow::Result<()> {

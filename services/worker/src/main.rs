@@ -8,7 +8,7 @@ use service_common::{
     http::{Operations, listen_address, serve},
     telemetry,
 };
-use std::time::Duration;
+use std::{process::ExitCode, time::Duration};
 use tokio::{net::TcpListener, sync::watch};
 use worker::{
     chores::Chores,
@@ -20,14 +20,20 @@ use worker::{
 const SCHEMA_POLL: Duration = Duration::from_secs(1);
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let telemetry = telemetry::init("worker")?;
+async fn main() -> ExitCode {
+    let telemetry = match telemetry::init("worker") {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::FAILURE;
+        }
+    };
     let result = run(&Env::process()).await;
     if let Err(error) = &result {
         tracing::error!(error = format!("{error:#}"), "the worker ends");
     }
     telemetry.shutdown().await;
-    result
+    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 async fn run(env: &Env) -> anyhow::Result<()> {

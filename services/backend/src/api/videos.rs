@@ -84,7 +84,7 @@ pub async fn show(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Json<V
 
 /// Deletes a video: its source and its outputs.
 ///
-/// It is gone for everyone at once. A Job that runs for it is not stopped; what it still writes is erased when
+/// It is gone from the library at once. A Job that runs for it is not stopped; what it still writes is erased when
 /// it ends.
 #[utoipa::path(delete, path = "/api/videos/{id}", tag = "videos", params(("id" = Uuid, Path)),
     security(("token" = [])), responses(
