@@ -95,7 +95,7 @@ fn identity(text: &str) -> Result<Identity, String> {
 pub async fn run(args: QueueArgs) -> Result<()> {
     let platform = args.platform.clone().context("name the platform with --platform")?;
     let client = Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod")?;
-    let session = Session::open(client, &args, platform).await?;
+    let session = Box::pin(Session::open(client, &args, platform)).await?;
     match &args.command {
         QueueCommand::Redrive { identity } => session.redrive(identity.as_ref()).await,
         QueueCommand::Resync => session.resync().await,

@@ -100,6 +100,37 @@ mod tests {
     use rstest::rstest;
 
     #[rstest]
+    #[case("http://aws.example:4566", true)]
+    #[case("http://aws.example:4566/", true)]
+    #[case("https://aws.example:4566", false)]
+    #[case("http://aws.example", false)]
+    #[case("http://aws.example:45660", false)]
+    #[case("http://aws.example.:4566", false)]
+    #[case("http://aws.example:4566@evil.example", false)]
+    #[case("http://aws.example:4566.evil.example", false)]
+    #[case("http://user:password@aws.example:4566", false)]
+    #[case("http://aws.example:4566/../", false)]
+    #[case("", false)]
+    fn an_endpoint_is_admitted_only_as_it_is_listed(#[case] url: &str, #[case] admitted: bool) {
+        let images = Images {
+            frontend: String::new(),
+            backend: String::new(),
+            worker: String::new(),
+            transcoder: String::new(),
+            postgres: String::new(),
+            redis: String::new(),
+        };
+        let settings = Settings {
+            images,
+            allowed_aws_endpoints: vec!["http://aws.example:4566".into()],
+            allowed_roles: Vec::new(),
+            watch_namespaces: Vec::new(),
+            resync: Duration::from_secs(600),
+        };
+        assert_eq!(settings.admits_endpoint(url), admitted);
+    }
+
+    #[rstest]
     #[case("media=arn:aws:iam::123456789012:role/media-*", "media", true)]
     #[case("*=arn:aws:iam::*:role/media-x", "media", true)]
     #[case("media=arn:aws:iam::123456789012:role/media-*", "other", false)]

@@ -218,7 +218,7 @@ fn embedded(
     let spec = spec.cloned().unwrap_or_default();
     let storage = spec.storage.unwrap_or_default();
     let storage_size = storage.size.map_or_else(|| defaults.storage_size.to_owned(), |size| size.0);
-    if !quantity::nanos(&storage_size).is_some_and(|value| value > 0) {
+    if quantity::nanos(&storage_size).is_none_or(|value| value <= 0) {
         findings.invalid(format!("{field}.storage.size"), "must be a positive quantity such as 10Gi");
         return None;
     }

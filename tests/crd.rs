@@ -10,7 +10,7 @@ fn crd_file() -> PathBuf {
 }
 
 fn crd() -> Value {
-    serde_json::to_value(StreamingPlatform::crd()).unwrap()
+    serde_json::to_value(StreamingPlatform::crd()).expect("a CRD is JSON")
 }
 
 #[test]

@@ -138,10 +138,10 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
     decision
 }
 
-fn collect(next: Next, starts: &mut Vec<Box<Creation>>, decision: &mut Decision) {
+fn collect(next: Next, starts: &mut Vec<Creation>, decision: &mut Decision) {
     match next {
         Next::Step(step) => decision.steps.push(step),
-        Next::Start(creation) => starts.push(creation),
+        Next::Start(creation) => starts.push(*creation),
         Next::Wait(Some(at)) => decision.wake_at(at),
         Next::Wait(None) => {}
     }
@@ -149,12 +149,12 @@ fn collect(next: Next, starts: &mut Vec<Box<Creation>>, decision: &mut Decision)
 
 /// Makes Jobs while there are slots, retries first. What has no slot stays on its Job, or goes back to the
 /// queue where it can be seen.
-fn start(mut starts: Vec<Box<Creation>>, slots: &mut Slots, policy: &Policy, decision: &mut Decision) {
+fn start(mut starts: Vec<Creation>, slots: &mut Slots, policy: &Policy, decision: &mut Decision) {
     starts.sort_by_key(|creation| creation.after.is_none());
     for creation in starts {
         if slots.free > 0 {
             slots.free -= 1;
-            decision.steps.push(Step::Create(creation));
+            decision.steps.push(Step::Create(Box::new(creation)));
         } else if creation.after.is_none() {
             decision.steps.push(surplus(policy, &creation.held, SignedDuration::ZERO));
         } else {

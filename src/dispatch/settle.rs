@@ -17,7 +17,7 @@ const START_LIMIT: SignedDuration = SignedDuration::from_mins(5);
 /// The next step for work that has Jobs and no new messages.
 pub(super) fn next(work: &Work<'_>) -> Next {
     let Some((last, earlier)) = work.attempts.split_last() else { return Next::Wait(None) };
-    for attempt in earlier.iter().filter(|it| it.settled.is_none() && !it.is_active()) {
+    if let Some(attempt) = earlier.iter().find(|it| it.settled.is_none() && !it.is_active()) {
         return match paused(work, attempt) {
             Some(until) => Next::Wait(Some(until)),
             None => settle(work, attempt, Settlement::Retried, reason(attempt)),

@@ -74,7 +74,10 @@ fn healthy(report: &Report, now: Timestamp) -> Verdict {
     if let Some(open) = &report.breaker {
         let message = format!(
             "{} transcodes failed one after the other for {}: {}; new Jobs wait while one at a time is tried, the next not before {:.0}. Mend the cause; it goes on by itself",
-            open.works, open.cause, open.message, open.next_probe
+            open.works,
+            open.cause,
+            open.message.trim_end_matches('.'),
+            open.next_probe
         );
         return Verdict::Stuck { reason: ConditionReason::BreakerOpen, message };
     }
@@ -91,7 +94,7 @@ fn healthy(report: &Report, now: Timestamp) -> Verdict {
                 "{} failed for good: {}: {}. Its message is on the dead-letter queue; `streaming-operator queue redrive` tries it again",
                 failed.key.as_deref().unwrap_or("a message"),
                 failed.why.reason,
-                failed.why.message
+                failed.why.message.trim_end_matches('.')
             ),
         },
         None => Verdict::Good("no transcode failed for good lately".to_owned()),

@@ -126,7 +126,7 @@ fn job(spec: api::JobTemplate, settings: &Settings, findings: &mut Findings) -> 
     let field = "spec.transcoding.job";
     let figures = Figures { cpu: "1", memory: "1Gi", memory_limit: "4Gi" };
     let scratch_size = spec.scratch_size.map_or_else(|| "20Gi".to_owned(), |size| size.0);
-    if !quantity::nanos(&scratch_size).is_some_and(|value| value > 0) {
+    if quantity::nanos(&scratch_size).is_none_or(|value| value <= 0) {
         findings.invalid(format!("{field}.scratchSize"), "must be a positive quantity such as 20Gi");
     }
     JobTemplate {

@@ -236,7 +236,7 @@ fn the_last_attempt_is_dead_lettered_and_a_redrive_begins_a_new_count() {
 fn a_redrive_that_overtakes_the_settlement_waits_for_it() {
     let third = failed(attempt("a", 3, time(0)), Reason::Storage, false, time(10));
     let attributes = BTreeMap::from([(attribute::ATTEMPTS.to_owned(), "3".to_owned())]);
-    let mut memory = seen(&[third.clone()], time(10));
+    let mut memory = seen(std::slice::from_ref(&third), time(10));
     memory.receive(vec![Received { attributes, ..received("m9", "a", time(10)) }], VISIBILITY, time(10));
     let steps = play(&policy(), &[third], &mut memory, time(10));
     assert_eq!(names(&steps).last().unwrap(), "settle DeadLettered");
@@ -267,10 +267,21 @@ fn a_job_deleted_while_nobody_looked_counts_as_well() {
 #[test]
 fn a_cancelled_job_is_ended_and_its_message_deleted() {
     let asked = Attempt { cancel: true, ..attempt("a", 1, time(0)) };
-    let steps = decide(&policy(), &[asked.clone()], &seen(&[asked.clone()], time(0)), time(0)).steps;
+    let steps = decide(
+        &policy(),
+        std::slice::from_ref(&asked),
+        &seen(std::slice::from_ref(&asked), time(0)),
+        time(0),
+    )
+    .steps;
     assert_eq!(names(&steps), ["abort CANCELLED"]);
     let ended = failed(Attempt { aborted: true, ..asked }, Reason::Cancelled, false, time(5));
-    let steps = play(&policy(), &[ended.clone()], &mut seen(&[ended], time(5)), time(5));
+    let steps = play(
+        &policy(),
+        std::slice::from_ref(&ended),
+        &mut seen(std::slice::from_ref(&ended), time(5)),
+        time(5),
+    );
     assert_eq!(names(&steps), ["delete 1", "announce Cancelled", "settle Cancelled"]);
 }
 

@@ -12,7 +12,7 @@ pub(super) fn check(path: &str, value: &Value, schema: &Value, findings: &mut Ve
         (Some("string"), Value::String(text)) => string(text, schema, &mut wrong),
         (Some("boolean"), Value::Bool(_)) => {}
         (Some("integer"), Value::Number(number)) if number.is_i64() => {
-            range(number.as_f64(), schema, &mut wrong)
+            range(number.as_f64(), schema, &mut wrong);
         }
         (Some("number"), Value::Number(number)) => range(number.as_f64(), schema, &mut wrong),
         (Some(expected), _) => {
