@@ -13,18 +13,11 @@ engine_alive() {
   [[ -s $ENGINE/pid ]] && [[ $(cat "/proc/$(cat "$ENGINE/pid")/comm" 2>/dev/null) == dockerd ]]
 }
 
-# A working engine that can pull, by trying it with an image that is needed anyway. It is asked once
-# and the answer kept, since a machine without a registry takes long to say so.
+# A working engine that can pull, shown by an image that is needed anyway: pulled before or now.
 engine_foreign() {
-  local answer=$ENGINE/foreign
-  if [[ ! -e $answer ]]; then
-    if timeout 10 docker version >/dev/null 2>&1 && timeout 120 docker pull -q debian:bookworm-slim >/dev/null 2>&1; then
-      echo yes >"$answer"
-    else
-      echo no >"$answer"
-    fi
-  fi
-  [[ $(cat "$answer") == yes ]]
+  timeout 10 docker version || return
+  [[ $(docker image inspect --format '{{len .RepoDigests}}' debian:bookworm-slim) == [1-9]* ]] ||
+    timeout 120 docker pull --quiet debian:bookworm-slim
 }
 
 engine_start() {
@@ -51,7 +44,7 @@ engine_start() {
 engine_use() {
   mkdir -p "$ENGINE"
   ENGINE_OWN=1
-  if ! engine_alive && engine_foreign; then ENGINE_OWN=0; fi
+  if ! engine_alive && engine_foreign >/dev/null 2>&1; then ENGINE_OWN=0; fi
   if ((ENGINE_OWN)); then
     export DOCKER_HOST=unix://$ENGINE/docker.sock DOCKER_BUILDKIT=0
   else

@@ -22,6 +22,7 @@ machine_missing() {
   while read -r file package; do
     [[ -z $file || -e $file ]] || echo "$package"
   done <<<"$MACHINE_NEEDS"
+  python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
 # Installs what is missing. Nothing is done, and no package list fetched, when all of it is there.
