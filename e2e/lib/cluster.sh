@@ -10,13 +10,14 @@ node_image_name() {
   fi
 }
 
-# Puts our own node image into the engine.
+# Puts our own node image into the engine; older ones go, unless a cluster runs on them.
 node_image_load() {
   local name
   name=$(node_image_name)
   docker image inspect "$name" >/dev/null 2>&1 && return
   docker import --change 'ENTRYPOINT ["/usr/local/bin/entrypoint", "/lib/systemd/systemd"]' \
     --change 'ENV container=docker' "$(node_image_dir)/rootfs.tar" "$name"
+  docker images --format '{{.Repository}}:{{.Tag}}' streaming-operator/node | grep -vx "$name" | xargs --no-run-if-empty docker rmi || true
 }
 
 # Pods ask the name servers of this machine; those on a loopback address can't be reached from a pod.
