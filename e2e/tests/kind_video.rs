@@ -44,6 +44,8 @@ async fn a_video_is_uploaded_transcoded_and_played_and_bad_inputs_tell_why() -> 
     let aws = Box::pin(platform.transcoding(SOON)).await?;
     let api = Api::new(&cluster.frontend_url, &platform.secret("tv-api-token", "token").await?);
 
+    // Ready pods are reached once the node's rules know them, which a busy node is late with.
+    eventually("the page reaches the backend", SOON, async || Ok(Check::Done(api.videos().await?))).await?;
     the_page_is_guarded(&api, &cluster).await?;
     let playback = upload_and_play(&api, &cluster, &aws).await?;
     bad_inputs(&api, &platform, &aws, &jobs).await?;
