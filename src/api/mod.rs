@@ -14,8 +14,8 @@ mod transcoding;
 
 pub use aws::Aws;
 pub use component::{
-    Autoscaling, Component, Gateway, Port, Probes, Protocol, Route, RouteTls, Scheduling, Service, ServiceAccount,
-    ServiceExposure, ServiceType,
+    Autoscaling, Component, Gateway, Port, Probes, Protocol, Route, RouteTls, Scheduling, Service,
+    ServiceAccount, ServiceExposure, ServiceType,
 };
 pub use data::{
     Cache, CacheProvider, Database, DatabaseProvider, DeletionPolicy, Embedded, ExternalConnection, Storage,

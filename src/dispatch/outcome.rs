@@ -67,7 +67,9 @@ fn container(pod: &Pod) -> Option<&ContainerStatus> {
 
 fn is_running(pod: &Pod) -> bool {
     pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running")
-        || container(pod).and_then(|status| status.state.as_ref()).is_some_and(|state| state.running.is_some())
+        || container(pod)
+            .and_then(|status| status.state.as_ref())
+            .is_some_and(|state| state.running.is_some())
 }
 
 fn trouble(pod: &Pod) -> Option<Trouble> {
