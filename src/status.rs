@@ -255,7 +255,7 @@ fn waiting(waiting: &[Waiting]) -> Vec<WaitingFor> {
 fn on(reason: &WaitReason) -> String {
     match reason {
         WaitReason::ReferenceMissing { reference, .. } => reference.clone(),
-        WaitReason::Generating(key) | WaitReason::NotReady(key) => key.to_string(),
+        WaitReason::Generating(key) => key.to_string(),
         WaitReason::Aws(what) => what.clone(),
         WaitReason::NotServed(kind) => kind.to_string(),
     }
@@ -271,7 +271,6 @@ fn explain(reason: &WaitReason) -> String {
             format!("{reference} has no key {key:?}; add it")
         }
         WaitReason::Generating(key) => format!("{key} is being generated"),
-        WaitReason::NotReady(key) => format!("{key} is not ready yet"),
         WaitReason::Aws(what) => format!("{what} is not there yet; see the condition TranscodingReady"),
         WaitReason::NotServed(kind) => format!(
             "the cluster does not serve {kind}; install its CustomResourceDefinitions (the Gateway API), or leave route.gateway out to get an Ingress"

@@ -110,8 +110,6 @@ pub enum WaitReason {
     },
     /// The Secret is ours and about to be generated.
     Generating(ObjectKey),
-    /// Another object of the platform is not ready.
-    NotReady(ObjectKey),
     /// The queue or a bucket is not there yet.
     Aws(String),
     /// The cluster does not serve this kind.

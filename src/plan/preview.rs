@@ -199,7 +199,11 @@ fn plan_with_everything(platform: &Platform, observed: &mut Observed, preview: &
 fn render(platform: &Platform, plan: Plan, preview: &mut Preview) -> Result<(), PreviewError> {
     let Plan { generate, hand_over: _, apply, prune: _, waiting: _, transcoding: _, summary: _ } = plan;
     for secret in generate {
-        let values: Value = secret.template.keys().map(|key| (key.clone(), json!("<generated>"))).collect();
+        let values: Value = secret
+            .template
+            .iter()
+            .map(|(key, value)| (key.clone(), json!(value.replace("{random}", "<generated>"))))
+            .collect();
         let document = json!({
             "apiVersion": "v1",
             "kind": "Secret",

@@ -222,9 +222,7 @@ fn waits(Waiting { what, reason }: &Waiting) -> Verdict {
     match reason {
         WaitReason::ReferenceMissing { .. } => Verdict::stuck(ConditionReason::SecretMissing, message),
         WaitReason::NotServed(_) => Verdict::stuck(ConditionReason::Waiting, message),
-        WaitReason::Generating(_) | WaitReason::NotReady(_) | WaitReason::Aws(_) => {
-            Verdict::moving(ConditionReason::Waiting, message)
-        }
+        WaitReason::Generating(_) | WaitReason::Aws(_) => Verdict::moving(ConditionReason::Waiting, message),
     }
 }
 
