@@ -1,9 +1,9 @@
 # Entry points. What they do is in e2e/*.sh; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down
+.PHONY: bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## from a bare machine to a video that plays; leaves everything running
 	@e2e/demo.sh
@@ -37,3 +37,10 @@ e2e-test: ## tests on the kind cluster and in a browser
 
 e2e-down: ## take the tests' environment away
 	@e2e/demo-down.sh test
+
+bench-queue: ## message to Job, against a bare long poll and create; needs the demo
+	@e2e/bench-queue.sh
+
+bench-transcode: ## a ladder, against one bare ffmpeg process
+	@cargo build --quiet --locked --package transcoder
+	@bench/transcode/run.py --transcoder $${CARGO_TARGET_DIR:-target}/debug/transcoder
