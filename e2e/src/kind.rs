@@ -32,6 +32,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, env, future::Future, time::Duration};
+use streaming_operator::api::StreamingPlatform;
 use tokio::time::{Instant, sleep, timeout};
 
 /// Where the scripts install the operator.
@@ -108,7 +109,8 @@ impl Cluster {
         Ok(name)
     }
 
-    /// Deletes a namespace with all that is in it, and waits until it is gone.
+    /// Deletes a namespace with all that is in it, and waits until it is gone. Platforms go first: settling
+    /// them needs their credentials Secret.
     ///
     /// # Errors
     /// When it is not gone in time, which is mostly a platform whose finalizer stays.
@@ -116,6 +118,12 @@ impl Cluster {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let Some(namespace) = namespaces.get_opt(name).await? else { return Ok(()) };
         let uid = namespace.uid().context("a namespace has a uid")?;
+        let platforms: Api<StreamingPlatform> = Api::namespaced(self.client.clone(), name);
+        for platform in platforms.list_metadata(&ListParams::default()).await? {
+            let platform = self.platform(name, &platform.name_any());
+            platform.delete().await?;
+            Box::pin(platform.gone(Duration::from_secs(120))).await?;
+        }
         namespaces.delete(name, &DeleteParams::default()).await?;
         let gone = await_condition(namespaces, name, conditions::is_deleted(&uid));
         timeout(Duration::from_secs(120), gone).await.with_context(|| {
