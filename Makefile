@@ -14,13 +14,13 @@ demo-info: ## where the running demo is, as JSON (use make -s)
 demo-down: ## take the demo away
 	@e2e/demo-down.sh demo
 
-test: ## everything that CI runs
+test: ## everything that CI runs: lint and unit
 	@e2e/test.sh all
 
 lint: ## format, clippy, cargo deny, chart, scripts, generated files
 	@e2e/test.sh lint
 
-unit: ## tests that need no cluster
+unit: ## unit, golden, API-server and browser tests, without a cluster of nodes
 	@e2e/test.sh unit
 
 fmt: ## format the Rust code
