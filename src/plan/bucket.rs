@@ -1,19 +1,15 @@
 //! A bucket: what it shall be, and how what was observed differs.
 
 use super::{queue::missing_tags, transcoding::Call};
-use crate::observe::aws::s3::Bucket;
-use aws_sdk_s3::types::{
-    AbortIncompleteMultipartUpload, CorsRule, Event, ExpirationStatus, FilterRule, FilterRuleName,
-    LifecycleRule, LifecycleRuleFilter, NotificationConfigurationFilter, QueueConfiguration, S3KeyFilter,
-};
+use crate::observe::aws::s3::{Bucket, CorsRule, LifecycleRule, Notification};
 use std::collections::BTreeMap;
 
-/// Id of the one entry of a list (CORS, lifecycle) that is ours. All others are kept.
-pub const RULE: &str = "streaming-operator";
 /// After so many days the parts of an upload that was never completed are deleted.
 const ABORT_AFTER_DAYS: i32 = 7;
 /// How long browsers may remember the answer to a preflight, in seconds.
 const PREFLIGHT_SECONDS: i32 = 3600;
+/// Every way in which an object comes to be.
+const OBJECT_CREATED: &str = "s3:ObjectCreated:*";
 
 /// A bucket that the operator makes, as it shall be.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,12 +45,11 @@ impl BucketIntent {
             calls.push(Call::EnableVersioning { bucket: name() });
         }
         let lifecycle = abort_uploads();
-        if !bucket.lifecycle.contains(&lifecycle) {
-            calls.push(Call::PutLifecycleRule { bucket: name(), rule: Box::new(lifecycle) });
+        if bucket.lifecycle.as_ref() != Some(&lifecycle) {
+            calls.push(Call::PutLifecycleRule { bucket: name(), rule: lifecycle });
         }
         let cors = uploads_from(&self.upload_origins);
-        let ours = bucket.cors.iter().find(|rule| rule.id.as_deref() == Some(RULE));
-        if ours != cors.as_ref() {
+        if bucket.cors != cors {
             calls.push(Call::PutCorsRule { bucket: name(), rule: cors });
         }
         let tags = missing_tags(&self.tags, &bucket.tags);
@@ -67,33 +62,23 @@ impl BucketIntent {
 
 /// Ends uploads in parts that nobody completes.
 fn abort_uploads() -> LifecycleRule {
-    LifecycleRule::builder()
-        .id(RULE)
-        .status(ExpirationStatus::Enabled)
-        .filter(LifecycleRuleFilter::builder().prefix("").build())
-        .abort_incomplete_multipart_upload(
-            AbortIncompleteMultipartUpload::builder().days_after_initiation(ABORT_AFTER_DAYS).build(),
-        )
-        .build()
-        .expect("the status is set")
+    LifecycleRule {
+        enabled: true,
+        abort_uploads_after_days: Some(ABORT_AFTER_DAYS),
+        ..LifecycleRule::default()
+    }
 }
 
 /// Lets browsers of these origins upload, and read the ETag of each part, without which no upload in parts
 /// can be completed.
 fn uploads_from(origins: &[String]) -> Option<CorsRule> {
-    if origins.is_empty() {
-        return None;
-    }
-    let rule = CorsRule::builder()
-        .id(RULE)
-        .allowed_methods("PUT")
-        .allowed_methods("GET")
-        .set_allowed_origins(Some(origins.to_vec()))
-        .allowed_headers("*")
-        .expose_headers("ETag")
-        .max_age_seconds(PREFLIGHT_SECONDS)
-        .build();
-    Some(rule.expect("methods and origins are set"))
+    (!origins.is_empty()).then(|| CorsRule {
+        methods: vec!["PUT".to_owned(), "GET".to_owned()],
+        origins: origins.to_vec(),
+        allowed_headers: vec!["*".to_owned()],
+        exposed_headers: vec!["ETag".to_owned()],
+        max_age_seconds: Some(PREFLIGHT_SECONDS),
+    })
 }
 
 /// Id of the entry of a bucket's notifications that is a platform's.
@@ -104,42 +89,14 @@ pub fn notification_id(uid: &str) -> String {
 
 /// Announces uploads under a prefix to a queue.
 #[must_use]
-pub fn notification(id: String, queue_arn: &str, prefix: &str) -> QueueConfiguration {
-    let rule = FilterRule::builder().name(FilterRuleName::Prefix).value(prefix).build();
-    let filter = NotificationConfigurationFilter::builder()
-        .key(S3KeyFilter::builder().filter_rules(rule).build())
-        .build();
-    QueueConfiguration::builder()
-        .id(id)
-        .queue_arn(queue_arn)
-        .events(Event::S3ObjectCreated)
-        .set_filter((!prefix.is_empty()).then_some(filter))
-        .build()
-        .expect("queue and events are set")
-}
-
-/// Whether an entry of a bucket's notifications says the same: AWS writes the name of a filter's rule with
-/// another case, and gives back an empty filter for none.
-#[must_use]
-pub fn is_same_notification(one: &QueueConfiguration, other: &QueueConfiguration) -> bool {
-    let filters = |entry: &QueueConfiguration| -> Vec<(String, String)> {
-        let rules =
-            entry.filter.as_ref().and_then(|it| it.key.as_ref()).and_then(|it| it.filter_rules.as_ref());
-        let mut rules: Vec<_> = rules
-            .into_iter()
-            .flatten()
-            .map(|rule| {
-                let name = rule.name.as_ref().map(|name| name.as_str().to_lowercase()).unwrap_or_default();
-                (name, rule.value.clone().unwrap_or_default())
-            })
-            .collect();
-        rules.sort();
-        rules
-    };
-    one.id == other.id
-        && one.queue_arn == other.queue_arn
-        && one.events == other.events
-        && filters(one) == filters(other)
+pub fn notification(id: String, queue_arn: &str, prefix: &str) -> Notification {
+    Notification {
+        id,
+        queue_arn: queue_arn.to_owned(),
+        events: vec![OBJECT_CREATED.to_owned()],
+        prefix: prefix.to_owned(),
+        suffix: String::new(),
+    }
 }
 
 #[cfg(test)]
@@ -161,11 +118,8 @@ mod tests {
             versioned: true,
             private: true,
             owner_enforced: true,
-            cors: vec![
-                CorsRule::builder().id("mine").allowed_methods("GET").allowed_origins("*").build().unwrap(),
-                uploads_from(&intent().upload_origins).unwrap(),
-            ],
-            lifecycle: vec![abort_uploads()],
+            cors: uploads_from(&intent().upload_origins),
+            lifecycle: Some(abort_uploads()),
             tags: [("a".to_owned(), "b".to_owned()), ("mine".to_owned(), "c".to_owned())].into(),
             ..Bucket::default()
         }
@@ -197,13 +151,11 @@ mod tests {
     }
 
     #[test]
-    fn a_notification_is_the_same_though_aws_writes_it_otherwise() {
-        let ours = notification("id".into(), "arn:q", "up/");
-        let rule = FilterRule::builder().name(FilterRuleName::from("Prefix")).value("up/").build();
-        let key = S3KeyFilter::builder().filter_rules(rule).build();
-        let mut theirs = ours.clone();
-        theirs.filter = Some(NotificationConfigurationFilter::builder().key(key).build());
-        assert!(is_same_notification(&ours, &theirs));
-        assert!(!is_same_notification(&ours, &notification("id".into(), "arn:q", "")));
+    fn a_rule_of_ours_that_someone_changed_is_set_again() {
+        let mut changed = converged();
+        changed.cors.as_mut().unwrap().exposed_headers.clear();
+        changed.lifecycle.as_mut().unwrap().does_more = true;
+        let calls = intent().calls(Some(&changed));
+        assert!(matches!(calls[..], [Call::PutLifecycleRule { .. }, Call::PutCorsRule { .. }]), "{calls:?}");
     }
 }

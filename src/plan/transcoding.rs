@@ -1,16 +1,18 @@
 //! Queues and buckets: what is to be called in AWS, what is waited for, and what can lose messages.
 
 use super::{
-    bucket::{BucketIntent, is_same_notification, notification, notification_id},
+    bucket::{BucketIntent, notification, notification_id},
     queue::{MAX_RECEIVE_COUNT, QueueIntent, misconfigurations},
 };
 use crate::{
     api::{ConditionReason, DeletionPolicy},
     dispatch::message::MAX_BODY,
-    observe::aws::{DEAD_LETTER_QUEUE, EVENTS_QUEUE, Transcoding as Observed, WORK_QUEUE},
+    observe::aws::{
+        DEAD_LETTER_QUEUE, EVENTS_QUEUE, Transcoding as Observed, WORK_QUEUE,
+        s3::{CorsRule, LifecycleRule, Notification},
+    },
     platform::{Bucket, Platform, Queue, Transcoding},
 };
-use aws_sdk_s3::types::{CorsRule, LifecycleRule, QueueConfiguration};
 use std::collections::BTreeMap;
 
 /// One call to AWS.
@@ -69,7 +71,7 @@ pub enum Call {
         /// The bucket.
         bucket: String,
         /// The rule.
-        rule: Box<LifecycleRule>,
+        rule: LifecycleRule,
     },
     /// Put our CORS rule beside those of others, or take it away.
     PutCorsRule {
@@ -90,7 +92,7 @@ pub enum Call {
         /// The bucket.
         bucket: String,
         /// The entry.
-        entry: Box<QueueConfiguration>,
+        entry: Notification,
     },
     /// Take our notification away.
     RemoveNotification {
@@ -288,9 +290,20 @@ fn announce(platform: &Platform, input: &Bucket, observed: &Observed, plan: &mut
         return;
     }
     let entry = notification(notification_id(&platform.uid), &queue.arn, &input.prefix);
-    if !bucket.notifications.iter().any(|other| is_same_notification(other, &entry)) {
-        plan.calls.push(Call::PutNotification { bucket: input.name.clone(), entry: Box::new(entry) });
+    if !bucket.notifications.contains(&entry) {
+        plan.calls.push(Call::PutNotification { bucket: input.name.clone(), entry });
     }
+}
+
+/// Whether anything in AWS is to be deleted with the platform.
+#[must_use]
+pub fn deletes(wanted: &Transcoding) -> bool {
+    let buckets = [wanted.input.managed, wanted.output.managed];
+    deletes_queues(wanted) || buckets.contains(&Some(DeletionPolicy::Delete))
+}
+
+fn deletes_queues(wanted: &Transcoding) -> bool {
+    matches!(wanted.queue, Queue::Managed { deletion_policy: DeletionPolicy::Delete, .. })
 }
 
 /// What goes with a platform that is deleted: what the spec says to delete, and our entry on a bucket that
@@ -300,22 +313,17 @@ pub fn teardown(platform: &Platform, observed: &Observed) -> Vec<Call> {
     let Some(wanted) = &platform.transcoding else { return Vec::new() };
     let mut calls = Vec::new();
     let id = notification_id(&platform.uid);
-    let delete = DeletionPolicy::Delete;
     if let Some(bucket) = &observed.input
-        && bucket.notifications.iter().any(|entry| entry.id.as_ref() == Some(&id))
+        && bucket.notifications.iter().any(|entry| entry.id == id)
     {
         calls.push(Call::RemoveNotification { bucket: bucket.name.clone(), id });
     }
-    let queue_policy = match &wanted.queue {
-        Queue::Managed { deletion_policy, .. } => Some(*deletion_policy),
-        Queue::Existing { .. } => None,
-    };
-    if queue_policy == Some(delete) {
+    if deletes_queues(wanted) {
         let queues = [&observed.queue, &observed.dead_letter, &observed.events];
         calls.extend(queues.into_iter().flatten().map(|queue| Call::DeleteQueue { url: queue.url.clone() }));
     }
     for (bucket, there) in [(&wanted.input, &observed.input), (&wanted.output, &observed.output)] {
-        if bucket.managed == Some(delete) && there.is_some() {
+        if bucket.managed == Some(DeletionPolicy::Delete) && there.is_some() {
             calls.push(Call::DeleteBucket { bucket: bucket.name.clone() });
         }
     }

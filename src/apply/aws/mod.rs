@@ -57,8 +57,7 @@ async fn carry_out(account: &Account, call: &Call) -> Result<(), Failure> {
         Call::PutCorsRule { bucket, rule } => s3::put_cors_rule(account, bucket, rule.as_ref()).await,
         Call::TagBucket { bucket, tags } => s3::tag(account, bucket, tags).await,
         Call::PutNotification { bucket, entry } => {
-            let id = entry.id.clone().unwrap_or_default();
-            s3::set_notification(account, bucket, &id, Some(entry)).await
+            s3::set_notification(account, bucket, &entry.id, Some(entry)).await
         }
         Call::RemoveNotification { bucket, id } => s3::set_notification(account, bucket, id, None).await,
         Call::DeleteBucket { bucket } => s3::delete(account, bucket).await,

@@ -4,14 +4,15 @@
 use super::Failure;
 use crate::{
     aws::{self, Account},
-    observe::aws::s3 as observed,
-    plan::bucket::RULE,
+    observe::aws::s3::{self as observed, CorsRule, LifecycleRule, Notification, RULE},
 };
 use aws_sdk_s3::types::{
-    BucketLifecycleConfiguration, BucketLocationConstraint, BucketVersioningStatus, CorsConfiguration,
-    CorsRule, CreateBucketConfiguration, Delete, LifecycleRule, NotificationConfiguration, ObjectIdentifier,
-    ObjectOwnership, OwnershipControls, OwnershipControlsRule, PublicAccessBlockConfiguration,
-    QueueConfiguration, Tag, Tagging, VersioningConfiguration,
+    self, AbortIncompleteMultipartUpload, BucketLifecycleConfiguration, BucketLocationConstraint,
+    BucketVersioningStatus, CorsConfiguration, CreateBucketConfiguration, Delete, Event, ExpirationStatus,
+    FilterRule, FilterRuleName, LifecycleRuleFilter, NotificationConfiguration,
+    NotificationConfigurationFilter, ObjectIdentifier, ObjectOwnership, OwnershipControls,
+    OwnershipControlsRule, PublicAccessBlockConfiguration, QueueConfiguration, S3KeyFilter, Tag, Tagging,
+    VersioningConfiguration,
 };
 use std::collections::BTreeMap;
 
@@ -67,9 +68,9 @@ pub async fn put_lifecycle_rule(
     bucket: &str,
     rule: &LifecycleRule,
 ) -> Result<(), Failure> {
-    let mut rules = observed::lifecycle(account, bucket).await?;
+    let mut rules = observed::lifecycle_rules(account, bucket).await?;
     rules.retain(|other| other.id.as_deref() != Some(RULE));
-    rules.push(rule.clone());
+    rules.push(lifecycle_rule(rule));
     let configuration =
         BucketLifecycleConfiguration::builder().set_rules(Some(rules)).build().expect("there is a rule");
     let request = account.s3.put_bucket_lifecycle_configuration().bucket(bucket);
@@ -78,9 +79,9 @@ pub async fn put_lifecycle_rule(
 }
 
 pub async fn put_cors_rule(account: &Account, bucket: &str, rule: Option<&CorsRule>) -> Result<(), Failure> {
-    let mut rules = observed::cors(account, bucket).await?;
+    let mut rules = observed::cors_rules(account, bucket).await?;
     rules.retain(|other| other.id.as_deref() != Some(RULE));
-    rules.extend(rule.cloned());
+    rules.extend(rule.map(cors_rule));
     if rules.is_empty() {
         let result = account.s3.delete_bucket_cors().bucket(bucket).send().await;
         return result.map(drop).map_err(|error| aws::explain(&error).into());
@@ -108,13 +109,13 @@ pub async fn set_notification(
     account: &Account,
     bucket: &str,
     id: &str,
-    entry: Option<&QueueConfiguration>,
+    entry: Option<&Notification>,
 ) -> Result<(), Failure> {
     let present = account.s3.get_bucket_notification_configuration().bucket(bucket).send().await;
     let present = present.map_err(|error| aws::explain(&error))?;
     let mut queues = present.queue_configurations.unwrap_or_default();
     queues.retain(|other| other.id.as_deref() != Some(id));
-    queues.extend(entry.cloned());
+    queues.extend(entry.map(queue_configuration));
     let configuration = NotificationConfiguration::builder()
         .set_queue_configurations(Some(queues))
         .set_topic_configurations(present.topic_configurations)
@@ -124,6 +125,53 @@ pub async fn set_notification(
     let request = account.s3.put_bucket_notification_configuration().bucket(bucket);
     let result = request.notification_configuration(configuration).send().await;
     result.map(drop).map_err(|error| aws::explain(&error).into())
+}
+
+fn lifecycle_rule(rule: &LifecycleRule) -> types::LifecycleRule {
+    let LifecycleRule { enabled, prefix, abort_uploads_after_days: days, does_more: _ } = rule;
+    let status = if *enabled { ExpirationStatus::Enabled } else { ExpirationStatus::Disabled };
+    let abort =
+        days.map(|days| AbortIncompleteMultipartUpload::builder().days_after_initiation(days).build());
+    types::LifecycleRule::builder()
+        .id(RULE)
+        .status(status)
+        .filter(LifecycleRuleFilter::builder().prefix(prefix).build())
+        .set_abort_incomplete_multipart_upload(abort)
+        .build()
+        .expect("the status is set")
+}
+
+fn cors_rule(rule: &CorsRule) -> types::CorsRule {
+    let CorsRule { methods, origins, allowed_headers, exposed_headers, max_age_seconds } = rule.clone();
+    types::CorsRule::builder()
+        .id(RULE)
+        .set_allowed_methods(Some(methods))
+        .set_allowed_origins(Some(origins))
+        .set_allowed_headers(Some(allowed_headers))
+        .set_expose_headers(Some(exposed_headers))
+        .set_max_age_seconds(max_age_seconds)
+        .build()
+        .expect("methods and origins are set")
+}
+
+fn queue_configuration(entry: &Notification) -> QueueConfiguration {
+    let Notification { id, queue_arn, events, prefix, suffix } = entry;
+    let rules: Vec<_> = [(FilterRuleName::Prefix, prefix), (FilterRuleName::Suffix, suffix)]
+        .into_iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| FilterRule::builder().name(name).value(value).build())
+        .collect();
+    let filter = (!rules.is_empty()).then(|| {
+        let key = S3KeyFilter::builder().set_filter_rules(Some(rules)).build();
+        NotificationConfigurationFilter::builder().key(key).build()
+    });
+    QueueConfiguration::builder()
+        .id(id)
+        .queue_arn(queue_arn)
+        .set_events(Some(events.iter().map(|event| Event::from(event.as_str())).collect()))
+        .set_filter(filter)
+        .build()
+        .expect("queue and events are set")
 }
 
 /// Deletes a bucket with all versions of all objects in it; one that is gone is deleted. Bounded: what is
