@@ -17,7 +17,10 @@ use kube::{
 };
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tracing::{info, instrument, warn};
 
 /// Length of a generated value.
@@ -100,12 +103,22 @@ impl From<kube::Error> for Refusal {
 pub struct Applier {
     client: Client,
     metrics: Metrics,
+    /// Objects that differ from what is desired and which applying it did not change.
+    unmoved: Arc<Mutex<HashMap<(PlatformKey, ObjectKey), Unmoved>>>,
+}
+
+/// An object as it was when applying what is desired did not change it: the API server writes a value its own
+/// way, or an admission webhook changes it back. Applying the same again would do the same.
+#[derive(Clone, Debug, PartialEq)]
+struct Unmoved {
+    resource_version: Option<String>,
+    desired: DynamicObject,
 }
 
 impl Applier {
     /// An applier that counts its writes.
     pub fn new(client: Client, metrics: Metrics) -> Self {
-        Self { client, metrics }
+        Self { client, metrics, unmoved: Arc::default() }
     }
 
     /// Carries `plan` out for the platform of that key and UID.
@@ -133,8 +146,10 @@ impl Applier {
             applied.note(key, result);
         }
         for desired in apply {
-            let result = self.desired(platform, desired).await;
-            applied.note(desired.key.clone(), result);
+            match self.desired(platform, desired, observed).await {
+                Ok(false) => {}
+                result => applied.note(desired.key.clone(), result.map(drop)),
+            }
         }
         for key in prune {
             self.prune(platform, uid, key, observed, &mut applied).await;
@@ -179,12 +194,32 @@ impl Applier {
         api.patch(deployment, &params, &Patch::Apply(&patch)).await.map(drop)
     }
 
-    async fn desired(&self, platform: &PlatformKey, desired: &Desired) -> Result<(), kube::Error> {
+    /// Makes an object as desired. False: it is as it was.
+    async fn desired(
+        &self,
+        platform: &PlatformKey,
+        desired: &Desired,
+        observed: &Observed,
+    ) -> Result<bool, kube::Error> {
         let Desired { key, object } = desired;
+        let before = observed.objects.get(key).and_then(|object| object.resource_version());
+        let unmoved = Unmoved { resource_version: before, desired: object.clone() };
+        let place = (platform.clone(), key.clone());
+        if self.unmoved().get(&place) == Some(&unmoved) {
+            return Ok(false);
+        }
         self.metrics.wrote("apply", key.kind.to_string());
         // Strict: a mistyped field of a podTemplate is refused and told instead of being dropped.
         let params = PatchParams::apply(names::FIELD_MANAGER).force().validation_strict();
-        self.api(platform, key.kind).patch(&key.name, &params, &Patch::Apply(object)).await.map(drop)
+        let after = self.api(platform, key.kind).patch(&key.name, &params, &Patch::Apply(object)).await?;
+        let moved = after.resource_version() != unmoved.resource_version;
+        if moved {
+            self.unmoved().remove(&place);
+        } else {
+            info!(object = %key, "differs from what is desired, and applying it changes nothing; left as it is");
+            self.unmoved().insert(place, unmoved);
+        }
+        Ok(moved)
     }
 
     /// Deletes an object that was observed, if it is still the same and the platform's own.
@@ -217,6 +252,16 @@ impl Applier {
             }
             Err(error) => applied.note(key.clone(), Err(error)),
         }
+    }
+
+    /// Forgets a platform that is gone.
+    pub fn forget(&self, platform: &PlatformKey) {
+        self.unmoved().retain(|(of, _), _| of != platform);
+    }
+
+    fn unmoved(&self) -> MutexGuard<'_, HashMap<(PlatformKey, ObjectKey), Unmoved>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.unmoved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn api(&self, platform: &PlatformKey, kind: Kind) -> Api<DynamicObject> {

@@ -237,6 +237,7 @@ impl Pipeline {
 
     fn forget(&self, key: &PlatformKey) {
         self.transcoding.forget(key);
+        self.applier.forget(key);
         if let Some(memory) = self.memory().remove(key) {
             self.metrics.load(memory.load, Load::default());
         }

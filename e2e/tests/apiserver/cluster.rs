@@ -99,6 +99,29 @@ async fn a_platform_at_rest_costs_no_write() -> Result<()> {
 }
 
 #[tokio::test]
+async fn what_applying_does_not_change_is_not_applied_again() -> Result<()> {
+    let test = Test::start("unmoved").await?;
+    // The API server makes 1 of the 0.
+    let probe = json!({"tcpSocket": {"port": "http"}, "timeoutSeconds": 0});
+    let worker = json!({
+        "image": "test/app:1", "replicas": 1, "probes": {"readiness": probe},
+        "ports": [{"name": "http", "containerPort": 8080}],
+    });
+    test.apply("tv", json!({"worker": worker})).await?;
+    test.ready("tv").await?;
+    let mut rounds = Vec::new();
+    for round in 0..3 {
+        let converged = test.converged()?;
+        let patch = json!({"metadata": {"annotations": {"round": round.to_string()}}});
+        test.merge::<ServiceAccount>("tv-worker", patch).await?;
+        test.converges(converged).await?;
+        rounds.push(test.operator.requests.writes());
+    }
+    assert_eq!(rounds[2][rounds[0].len()..], [] as [String; 0]);
+    test.operator.stop().await
+}
+
+#[tokio::test]
 async fn what_the_spec_no_longer_asks_for_goes() -> Result<()> {
     let test = Test::start("prune").await?;
     test.apply("tv", components()).await?;
