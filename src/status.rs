@@ -48,10 +48,10 @@ pub enum View<'a> {
     },
     /// The platform goes.
     Deleting {
-        /// What is waited for; empty: nothing more.
-        waiting: &'a [WaitingFor],
-        /// What failed and is tried again.
-        failure: Option<&'a str>,
+        /// What is waited for.
+        waiting: &'a WaitingFor,
+        /// Whether it failed and is tried again.
+        held_up: bool,
     },
 }
 
@@ -107,8 +107,10 @@ pub fn status(
                 waiting: waiting(&plan.waiting),
             }
         }
-        View::Deleting { waiting, failure } => {
-            let message = deleting(waiting, failure);
+        View::Deleting { waiting, held_up } => {
+            let WaitingFor { what, on, message } = waiting;
+            let how = if held_up { "the deletion is held up and tried again" } else { "being deleted" };
+            let message = format!("{how}; {what} waits for {on}: {message}");
             let reason = ConditionReason::Deleting;
             conditions.set(ConditionType::Ready, false, reason, &message);
             conditions.set(ConditionType::Reconciling, true, reason, &message);
@@ -116,7 +118,7 @@ pub fn status(
             StreamingPlatformStatus {
                 observed_generation: generation,
                 conditions: conditions.made,
-                waiting: waiting.iter().take(MOST).cloned().collect(),
+                waiting: vec![waiting.clone()],
                 ..before.clone()
             }
         }
@@ -275,16 +277,6 @@ fn explain(reason: &WaitReason) -> String {
         WaitReason::NotServed(kind) => format!(
             "the cluster does not serve {kind}; install its CustomResourceDefinitions (the Gateway API), or leave route.gateway out to get an Ingress"
         ),
-    }
-}
-
-fn deleting(waiting: &[WaitingFor], failure: Option<&str>) -> String {
-    match (failure, waiting.first()) {
-        (Some(failure), _) => format!("the deletion is held up and tried again: {failure}"),
-        (None, Some(first)) => {
-            format!("being deleted; {} waits for {}: {}", first.what, first.on, first.message)
-        }
-        (None, None) => "being deleted".to_owned(),
     }
 }
 

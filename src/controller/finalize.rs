@@ -3,7 +3,12 @@
 //! Objects in the cluster go by their owner references. The finalizer is only on platforms that have, or had,
 //! something outside: put there before the first of it is made, taken away after the last of it is settled.
 
-use super::{pipeline::Pipeline, retry::Outcome, transcoding::End, worker::Done};
+use super::{
+    pipeline::Pipeline,
+    retry::Outcome,
+    transcoding::{End, waiting},
+    worker::Done,
+};
 use crate::{
     api::{StreamingPlatform, names},
     apply::cluster::Applied,
@@ -29,46 +34,38 @@ impl Pipeline {
             // Garbage collection does the rest.
             return Outcome::Deleted.into();
         }
-        match Box::pin(self.settle(key, resource)).await {
-            End::Done => {}
-            End::Waiting(waiting) => {
-                let view = View::Deleting { waiting: &waiting, failure: None };
-                self.publish(key, resource, view, &Applied::default()).await;
-                return Done { outcome: Outcome::Waiting, refresh: Some(POLL) };
-            }
-            End::Failed(failure) => {
-                warn!(failure, "the deletion is held up");
-                let view = View::Deleting { waiting: &[], failure: Some(&failure) };
-                self.publish(key, resource, view, &Applied::default()).await;
-                return Outcome::Failed.into();
-            }
+        let (waiting, held_up) = match Box::pin(self.settle(key, resource)).await {
+            End::Done => match self.set_finalizer(key, resource, false).await {
+                Ok(()) => {
+                    info!("settled; the platform goes");
+                    return Outcome::Deleted.into();
+                }
+                Err(error) => {
+                    (waiting("Kubernetes", format!("the finalizer can't be taken away: {error}")), true)
+                }
+            },
+            End::Waiting(waiting) => (waiting, false),
+            End::HeldUp(waiting) => (waiting, true),
+        };
+        self.publish(key, resource, View::Deleting { waiting: &waiting, held_up }, &Applied::default()).await;
+        if held_up {
+            warn!(on = waiting.on, message = waiting.message, "the deletion is held up");
+            return Outcome::Failed.into();
         }
-        match self.set_finalizer(key, resource, false).await {
-            Ok(()) => {
-                info!("settled; the platform goes");
-                Outcome::Deleted.into()
-            }
-            Err(error) => {
-                warn!(%error, "can't take the finalizer away");
-                let failure = error.to_string();
-                let view = View::Deleting { waiting: &[], failure: Some(&failure) };
-                self.publish(key, resource, view, &Applied::default()).await;
-                Outcome::Failed.into()
-            }
-        }
+        Done { outcome: Outcome::Waiting, refresh: Some(POLL) }
     }
 
     /// Settles what lives outside of the cluster.
     async fn settle(&self, key: &PlatformKey, resource: &StreamingPlatform) -> End {
         let mut observed = match self.observe(key, resource).await {
             Ok(observed) => observed,
-            Err(error) => return End::Failed(error.to_string()),
+            Err(error) => return End::HeldUp(waiting("Kubernetes", error.to_string())),
         };
         let platform = match validate(resource, &observed, &self.settings) {
             Ok(platform) => platform,
             Err(findings) => {
                 let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
-                return End::Failed(findings.join("; "));
+                return End::HeldUp(waiting("the spec", findings.join("; ")));
             }
         };
         let account = self.transcoding.observe(key, resource, &platform, &mut observed).await;

@@ -10,7 +10,7 @@ use crate::{
     observe::{Observed, aws::Observer, cluster::Cluster},
     plan::{
         Plan,
-        transcoding::{Queues, teardown},
+        transcoding::{Queues, deletes, teardown},
         workload::job,
     },
     platform::{Platform, Transcoding as Wanted},
@@ -21,9 +21,13 @@ use kube::{Client, ResourceExt};
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 /// How long Jobs may go on whose platform no longer asks for transcoding.
 const DRAIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// What is left to do where AWS will never answer again.
+const LET_GO: &str = "to leave in AWS what is there, take the finalizer away by hand";
 
 /// What a reconcile needs for transcoding.
 pub(super) struct Transcoding {
@@ -37,9 +41,9 @@ pub(super) enum End {
     /// Everything is settled.
     Done,
     /// Something goes on.
-    Waiting(Vec<WaitingFor>),
+    Waiting(WaitingFor),
     /// Something failed and is tried again.
-    Failed(String),
+    HeldUp(WaitingFor),
 }
 
 impl Transcoding {
@@ -135,12 +139,22 @@ impl Transcoding {
             self.dispatcher.configure(key, None);
             return End::Done;
         };
-        let (Some(account), Some(there)) = (account, &observed.transcoding) else {
-            return End::Failed(unreachable(observed));
-        };
-        if let Some(failure) = &there.failure {
-            return End::Failed(failure.message.clone());
+        let failure = observed.transcoding.as_ref().and_then(|there| there.failure.as_ref());
+        // Its keys were deleted with it, as happens with a namespace, and no others can come.
+        if failure.is_some_and(|failure| failure.credentials) && !deletes(wanted) {
+            warn!(
+                "without credentials; the queues and buckets stay, as the spec says, and so does the entry for the queue on the input bucket"
+            );
+            self.forget(key);
+            return End::Done;
         }
+        if let Some(failure) = failure {
+            let message = format!("{}; {LET_GO}", failure.message);
+            return End::HeldUp(waiting("AWS", message));
+        }
+        let (Some(account), Some(there)) = (account, &observed.transcoding) else {
+            return End::HeldUp(waiting("AWS", format!("spec.aws is missing; set it; {LET_GO}")));
+        };
         let queues =
             crate::plan::transcoding::plan(platform, Some(there), observed.queue_claimed_by.as_deref());
         let deadline = deleted_at + signed(wanted.drain_timeout);
@@ -149,24 +163,19 @@ impl Transcoding {
             self.dispatcher.configure(key, config);
             let report = self.dispatcher.report(key);
             if !report.as_ref().is_some_and(|report| report.drained) {
-                return End::Waiting(vec![draining(report.as_ref(), deadline)]);
+                return End::Waiting(draining(report.as_ref(), deadline));
             }
         }
         let calls = teardown(platform, there);
         if calls.is_empty() {
-            self.dispatcher.configure(key, None);
-            self.observer.forget(key);
+            self.forget(key);
             return End::Done;
         }
         let applied = apply::aws::apply(&account, &calls).await;
         self.observer.forget(key);
         match applied.failures.first() {
-            Some(failure) => End::Failed(failure.message.clone()),
-            None => End::Waiting(vec![WaitingFor {
-                what: "StreamingPlatform".to_owned(),
-                on: "AWS".to_owned(),
-                message: "queues and buckets are being deleted, as the spec says".to_owned(),
-            }]),
+            Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
+            None => End::Waiting(waiting("AWS", "queues and buckets are being deleted, as the spec says")),
         }
     }
 
@@ -233,21 +242,17 @@ fn config(
 
 fn draining(report: Option<&crate::dispatch::Report>, deadline: Timestamp) -> WaitingFor {
     let running = report.map_or(0, |report| report.jobs.pending + report.jobs.running);
-    WaitingFor {
-        what: "StreamingPlatform".to_owned(),
-        on: "transcoding Jobs".to_owned(),
-        message: format!(
+    waiting(
+        "transcoding Jobs",
+        format!(
             "{running} Jobs may go on until {deadline:.0} (transcoding.drainTimeout); then they are deleted and their messages go back to the queue"
         ),
-    }
+    )
 }
 
-fn unreachable(observed: &Observed) -> String {
-    let failure = observed.transcoding.as_ref().and_then(|it| it.failure.as_ref());
-    failure.map_or_else(
-        || "AWS can't be reached; to let go of what is there, remove the finalizer by hand".to_owned(),
-        |failure| failure.message.clone(),
-    )
+/// The platform's deletion waits.
+pub(super) fn waiting(on: &str, message: impl Into<String>) -> WaitingFor {
+    WaitingFor { what: "StreamingPlatform".to_owned(), on: on.to_owned(), message: message.into() }
 }
 
 fn signed(duration: std::time::Duration) -> SignedDuration {

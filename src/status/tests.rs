@@ -229,12 +229,15 @@ fn a_deletion_says_what_it_waits_for() {
     scene.look(&[]);
     let jobs =
         WaitingFor { what: "StreamingPlatform".into(), on: "Jobs".into(), message: "2 still run".into() };
-    scene.view(View::Deleting { waiting: std::slice::from_ref(&jobs), failure: None });
+    scene.view(View::Deleting { waiting: &jobs, held_up: false });
     assert_eq!(scene.is(ConditionType::Ready).1, "Deleting");
     assert!(scene.is(ConditionType::Reconciling).2.contains("2 still run"));
-    assert_eq!(scene.status.waiting, [jobs]);
-    scene.view(View::Deleting { waiting: &[], failure: Some("AccessDenied: no") });
+    assert_eq!(scene.status.waiting, std::slice::from_ref(&jobs));
+    let aws = WaitingFor { on: "AWS".into(), message: "AccessDenied: no".into(), ..jobs };
+    scene.view(View::Deleting { waiting: &aws, held_up: true });
+    assert!(scene.is(ConditionType::Reconciling).2.contains("held up"));
     assert!(scene.is(ConditionType::Reconciling).2.contains("AccessDenied: no"));
+    assert_eq!(scene.status.waiting, [aws]);
 }
 
 #[test]
