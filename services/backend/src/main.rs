@@ -1,13 +1,12 @@
 //! Starts the backend; see README.md.
 
-use anyhow::Context;
 use backend::{App, migrator, settings::Settings};
 use backon::{ExponentialBuilder, Retryable};
 use catalog::Catalog;
 use service_common::{
-    Env, Shutdown, aws,
-    http::{Operations, listen_address, serve},
-    telemetry,
+    aws,
+    http::{Operations, serve},
+    service::{self, Start},
 };
 use std::{
     process::ExitCode,
@@ -17,29 +16,14 @@ use std::{
     },
     time::Duration,
 };
-use tokio::net::TcpListener;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let telemetry = match telemetry::init("backend") {
-        Ok(telemetry) => telemetry,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = run(&Env::process()).await;
-    if let Err(error) = &result {
-        tracing::error!(error = format!("{error:#}"), "the backend ends");
-    }
-    telemetry.shutdown().await;
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    service::run("backend", run).await
 }
 
-async fn run(env: &Env) -> anyhow::Result<()> {
-    let shutdown = Shutdown::on_signal(env)?;
-    let settings = Settings::from_env(env)?;
-    let address = listen_address(env)?;
+async fn run(Start { env, shutdown, listener }: Start) -> anyhow::Result<()> {
+    let settings = Settings::from_env(&env)?;
     let catalog = settings.catalog.clone();
     let migrated = Arc::new(AtomicBool::new(false));
     tokio::spawn(migrate(catalog.clone(), migrated.clone()));
@@ -53,8 +37,6 @@ async fn run(env: &Env) -> anyhow::Result<()> {
             catalog.check().await
         }
     });
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    tracing::info!(%address, "serving");
     serve(listener, operations.wrap(app.router(), &shutdown), &shutdown).await?;
     Ok(())
 }

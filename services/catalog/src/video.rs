@@ -178,7 +178,7 @@ impl Report {
 
 fn missing_record() -> TerminationMessage {
     TerminationMessage {
-        reason: Reason::Other("OUTPUT_INCOMPLETE".into()),
+        reason: Reason::OutputIncomplete,
         message: "The Job ended well but left no job.json, so its output is not whole. Transcode it again."
             .into(),
     }

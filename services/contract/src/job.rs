@@ -193,6 +193,8 @@ pub enum Reason {
     Encoder,
     /// The disk is full. Transient.
     DiskFull,
+    /// The scratch directory can't be used, for a cause other than being full. Transient.
+    ScratchDisk,
     /// The Job was told to stop. Transient.
     Interrupted,
     /// Set by the operator: the container went over its memory limit.
@@ -207,6 +209,8 @@ pub enum Reason {
     InvalidMessage,
     /// Set by the operator: someone cancelled the Job.
     Cancelled,
+    /// Set by the worker: the Job succeeded and left no `job.json` that can be read.
+    OutputIncomplete,
     /// Set by the operator: the container ended without saying why.
     Unknown,
     /// What an image of your own may say.
@@ -214,7 +218,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    const NAMES: [(Self, &'static str); 16] = [
+    const NAMES: [(Self, &'static str); 18] = [
         (Self::NotMedia, "NOT_MEDIA"),
         (Self::Truncated, "TRUNCATED"),
         (Self::ResolutionLimit, "RESOLUTION_LIMIT"),
@@ -223,6 +227,7 @@ impl Reason {
         (Self::Storage, "STORAGE"),
         (Self::Encoder, "ENCODER"),
         (Self::DiskFull, "DISK_FULL"),
+        (Self::ScratchDisk, "SCRATCH_DISK"),
         (Self::Interrupted, "INTERRUPTED"),
         (Self::OutOfMemory, "OUT_OF_MEMORY"),
         (Self::DeadlineExceeded, "DEADLINE_EXCEEDED"),
@@ -230,6 +235,7 @@ impl Reason {
         (Self::CannotStart, "CANNOT_START"),
         (Self::InvalidMessage, "INVALID_MESSAGE"),
         (Self::Cancelled, "CANCELLED"),
+        (Self::OutputIncomplete, "OUTPUT_INCOMPLETE"),
         (Self::Unknown, "UNKNOWN"),
     ];
 

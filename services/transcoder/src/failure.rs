@@ -27,7 +27,7 @@ impl Failure {
         if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             return Self::disk_full(what);
         }
-        Self::new(Reason::Other("SCRATCH_DISK".into()), format!("{what}: {error}. Check SCRATCH_DIR."))
+        Self::new(Reason::ScratchDisk, format!("{what}: {error}. Check SCRATCH_DIR."))
     }
 
     /// The scratch disk has no room left.
@@ -103,6 +103,6 @@ mod tests {
         let full = io::Error::from(io::ErrorKind::StorageFull);
         assert_eq!(Failure::disk("writing", &full).reason, Reason::DiskFull);
         let denied = io::Error::from(io::ErrorKind::PermissionDenied);
-        assert_eq!(Failure::disk("writing", &denied).reason.as_str(), "SCRATCH_DISK");
+        assert_eq!(Failure::disk("writing", &denied).reason, Reason::ScratchDisk);
     }
 }

@@ -1,15 +1,14 @@
 //! Starts the worker; see README.md.
 
-use anyhow::Context;
 use axum::Router;
 use catalog::Catalog;
 use service_common::{
-    Env, Shutdown, aws,
-    http::{Operations, listen_address, serve},
-    telemetry,
+    aws,
+    http::{Operations, serve},
+    service::{self, Start},
 };
 use std::{process::ExitCode, time::Duration};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::watch;
 use worker::{
     chores::Chores,
     outcomes::{Consumer, Metrics, WAIT_SECONDS},
@@ -21,25 +20,11 @@ const SCHEMA_POLL: Duration = Duration::from_secs(1);
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let telemetry = match telemetry::init("worker") {
-        Ok(telemetry) => telemetry,
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::FAILURE;
-        }
-    };
-    let result = run(&Env::process()).await;
-    if let Err(error) = &result {
-        tracing::error!(error = format!("{error:#}"), "the worker ends");
-    }
-    telemetry.shutdown().await;
-    if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    service::run("worker", run).await
 }
 
-async fn run(env: &Env) -> anyhow::Result<()> {
-    let shutdown = Shutdown::on_signal(env)?;
-    let settings = Settings::from_env(env)?;
-    let address = listen_address(env)?;
+async fn run(Start { env, shutdown, listener }: Start) -> anyhow::Result<()> {
+    let settings = Settings::from_env(&env)?;
     let sdk = aws::sdk_config().await;
     let (reachable, reached) = watch::channel(Err("nothing was received from the queue yet".to_owned()));
     let metrics = Metrics::default();
@@ -71,8 +56,6 @@ async fn run(env: &Env) -> anyhow::Result<()> {
         wait_seconds: WAIT_SECONDS,
         metrics,
     };
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    tracing::info!(%address, "working");
     let work = async {
         tokio::select! {
             () = shutdown.draining() => return,

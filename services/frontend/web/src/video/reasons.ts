@@ -60,6 +60,16 @@ const ADVICE: Record<string, Advice> = {
     advice: 'The video needs more scratch space than a transcoding Job gets. Ask whoever runs the platform to raise it, then transcode again.',
     retryHelps: true,
   },
+  SCRATCH_DISK: {
+    title: 'The disk for transcoding can’t be used',
+    advice: 'Nothing is wrong with your file. Tell whoever runs the platform, then transcode it again.',
+    retryHelps: true,
+  },
+  OUTPUT_INCOMPLETE: {
+    title: 'The finished video can’t be read',
+    advice: 'Nothing is wrong with your file. Transcode it again; if that fails too, tell whoever runs the platform.',
+    retryHelps: true,
+  },
   OUT_OF_MEMORY: {
     title: 'There was not enough memory',
     advice: 'The video needs more memory than a transcoding Job gets. Ask whoever runs the platform to raise its limit, then transcode again.',
