@@ -102,6 +102,15 @@ struct SettingsArgs {
         help_heading = "Limits of platforms"
     )]
     allowed_role_arns: Vec<RolePattern>,
+    /// Namespaces whose platforms may act in AWS as the operator itself; `*` is any; none when left out
+    #[arg(
+        long,
+        value_name = "NAMESPACE",
+        value_delimiter = ',',
+        env = "STREAMING_OPERATOR_OPERATOR_IDENTITY_NAMESPACES",
+        help_heading = "Limits of platforms"
+    )]
+    operator_identity_namespaces: Vec<String>,
     /// Namespaces whose platforms are run; all when left out
     #[arg(
         long,
@@ -184,7 +193,10 @@ impl Cli {
 }
 
 fn run_queue(args: QueueArgs) -> anyhow::Result<()> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(queue_cli::run(args))
+    tokio::runtime::Builder::new_current_thread().enable_all().build()?.block_on(async {
+        let client = Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod")?;
+        queue_cli::run(client, args).await
+    })
 }
 
 impl PlanArgs {
@@ -266,6 +278,7 @@ impl From<SettingsArgs> for Settings {
             },
             allowed_aws_endpoints: args.allowed_aws_endpoints,
             allowed_roles: args.allowed_role_arns,
+            operator_identity_namespaces: args.operator_identity_namespaces,
             watch_namespaces: args.watch_namespaces,
             resync: args.resync,
         }

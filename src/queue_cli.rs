@@ -88,13 +88,12 @@ fn identity(text: &str) -> Result<Identity, String> {
     Identity::parse(text).ok_or_else(|| "an identity has 20 characters of a-z and 2-7".to_owned())
 }
 
-/// Runs a command.
+/// Runs a command on a platform of the cluster that `client` reaches.
 ///
 /// # Errors
 /// When the platform, its queues or AWS can't be reached, or there is nothing to do it to.
-pub async fn run(args: QueueArgs) -> Result<()> {
+pub async fn run(client: Client, args: QueueArgs) -> Result<()> {
     let platform = args.platform.clone().context("name the platform with --platform")?;
-    let client = Client::try_default().await.context("no cluster: set KUBECONFIG, or run in a pod")?;
     let session = Box::pin(Session::open(client, &args, platform)).await?;
     match &args.command {
         QueueCommand::Redrive { identity } => session.redrive(identity.as_ref()).await,

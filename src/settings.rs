@@ -11,6 +11,8 @@ pub struct Settings {
     pub allowed_aws_endpoints: Vec<String>,
     /// Which roles a namespace may assume; empty: none.
     pub allowed_roles: Vec<RolePattern>,
+    /// Namespaces whose platforms may act in AWS with the operator's own identity (`*`: all); empty: none.
+    pub operator_identity_namespaces: Vec<String>,
     /// Namespaces that are watched; empty: all.
     pub watch_namespaces: Vec<String>,
     /// A reconcile of every platform at least this often, as a net below the watches.
@@ -57,6 +59,12 @@ impl Settings {
     pub fn admits_role(&self, namespace: &str, role_arn: &str) -> bool {
         self.allowed_roles.iter().any(|pattern| pattern.admits(namespace, role_arn))
     }
+
+    /// Whether platforms of a namespace may act in AWS with the operator's own identity.
+    #[must_use]
+    pub fn admits_operator_identity(&self, namespace: &str) -> bool {
+        self.operator_identity_namespaces.iter().any(|admitted| admitted == "*" || admitted == namespace)
+    }
 }
 
 impl FromStr for RolePattern {
@@ -99,6 +107,26 @@ mod tests {
     use super::*;
     use rstest::rstest;
 
+    /// Settings that admit nothing.
+    fn settings() -> Settings {
+        let images = Images {
+            frontend: String::new(),
+            backend: String::new(),
+            worker: String::new(),
+            transcoder: String::new(),
+            postgres: String::new(),
+            redis: String::new(),
+        };
+        Settings {
+            images,
+            allowed_aws_endpoints: Vec::new(),
+            allowed_roles: Vec::new(),
+            operator_identity_namespaces: Vec::new(),
+            watch_namespaces: Vec::new(),
+            resync: Duration::from_secs(600),
+        }
+    }
+
     #[rstest]
     #[case("http://aws.example:4566", true)]
     #[case("http://aws.example:4566/", true)]
@@ -112,22 +140,23 @@ mod tests {
     #[case("http://aws.example:4566/../", false)]
     #[case("", false)]
     fn an_endpoint_is_admitted_only_as_it_is_listed(#[case] url: &str, #[case] admitted: bool) {
-        let images = Images {
-            frontend: String::new(),
-            backend: String::new(),
-            worker: String::new(),
-            transcoder: String::new(),
-            postgres: String::new(),
-            redis: String::new(),
-        };
-        let settings = Settings {
-            images,
-            allowed_aws_endpoints: vec!["http://aws.example:4566".into()],
-            allowed_roles: Vec::new(),
-            watch_namespaces: Vec::new(),
-            resync: Duration::from_secs(600),
-        };
+        let allowed_aws_endpoints = vec!["http://aws.example:4566".into()];
+        let settings = Settings { allowed_aws_endpoints, ..settings() };
         assert_eq!(settings.admits_endpoint(url), admitted);
+    }
+
+    #[rstest]
+    #[case(&[], false)]
+    #[case(&["media"], true)]
+    #[case(&["*"], true)]
+    #[case(&["med", "media-2"], false)]
+    fn the_operators_identity_is_used_only_where_it_is_admitted(
+        #[case] namespaces: &[&str],
+        #[case] admitted: bool,
+    ) {
+        let operator_identity_namespaces = namespaces.iter().map(ToString::to_string).collect();
+        let settings = Settings { operator_identity_namespaces, ..settings() };
+        assert_eq!(settings.admits_operator_identity("media"), admitted);
     }
 
     #[rstest]

@@ -51,11 +51,25 @@ impl Findings {
     }
 }
 
-/// Decides every field of a platform and checks it.
+/// Decides every field of a platform and checks it, also whether the administrator admits it.
 ///
 /// # Errors
 /// Everything that is wrong with it, in the order of the spec.
 pub fn validate(
+    resource: &StreamingPlatform,
+    observed: &Observed,
+    settings: &Settings,
+) -> Result<Platform, Vec<Invalid>> {
+    let platform = resolve(resource, observed, settings)?;
+    let refusals = refusals(&platform, settings);
+    if refusals.is_empty() { Ok(platform) } else { Err(refusals) }
+}
+
+/// Decides every field of a platform and checks it, but for what the administrator admits.
+///
+/// # Errors
+/// As [`validate`].
+pub(crate) fn resolve(
     resource: &StreamingPlatform,
     observed: &Observed,
     settings: &Settings,
@@ -78,7 +92,7 @@ pub fn validate(
         generation: resource.metadata.generation.unwrap_or_default(),
         suspended: spec.suspend.unwrap_or_default(),
         size,
-        aws: spec.aws.as_ref().map(|aws| resolve_aws(aws, &namespace, settings, &mut findings)),
+        aws: spec.aws.as_ref().map(|aws| resolve_aws(aws, &mut findings)),
         components: component::resolve(spec, size, settings, &mut findings),
         database: spec.database.as_ref().and_then(|it| database(it, size, settings, &mut findings)),
         cache: spec.cache.as_ref().and_then(|it| cache(it, size, settings, &mut findings)),
@@ -119,25 +133,41 @@ fn check_dependencies(spec: &StreamingPlatformSpec, findings: &mut Findings) {
     }
 }
 
-fn resolve_aws(aws: &api::Aws, namespace: &str, settings: &Settings, findings: &mut Findings) -> Aws {
-    if let Some(role) = &aws.role_arn
-        && !settings.admits_role(namespace, role)
-    {
-        findings.push(
+/// What of a platform the administrator does not admit.
+pub(crate) fn refusals(platform: &Platform, settings: &Settings) -> Vec<Invalid> {
+    let mut findings = Findings::default();
+    let mut refuse = |field, message| findings.push(field, message, ConditionReason::NotAllowed);
+    let Some(aws) = &platform.aws else { return Vec::new() };
+    let namespace = &platform.namespace;
+    match &aws.credentials {
+        Credentials::Role(role) if !settings.admits_role(namespace, role) => refuse(
             "spec.aws.roleARN",
-            format!("namespace {namespace} may not assume {role}; ask the administrator to add it to the operator's --allowed-role-arns"),
-            ConditionReason::NotAllowed,
-        );
+            format!(
+                "namespace {namespace} may not assume {role}; ask the administrator to add it to the operator's --allowed-role-arns"
+            ),
+        ),
+        Credentials::Operator if !settings.admits_operator_identity(namespace) => refuse(
+            "spec.aws",
+            format!(
+                "without roleARN or credentialsSecretRef the operator's own identity would be used, which namespace {namespace} may not; set one of them, or ask the administrator to add the namespace to the operator's --operator-identity-namespaces"
+            ),
+        ),
+        Credentials::Role(_) | Credentials::Operator | Credentials::Secret(_) => {}
     }
     if let Some(url) = &aws.endpoint_url
         && !settings.admits_endpoint(url)
     {
-        findings.push(
+        refuse(
             "spec.aws.endpointURL",
-            format!("{url} is not among the operator's --allowed-aws-endpoints; ask the administrator to add it, or leave the field out for AWS itself"),
-            ConditionReason::NotAllowed,
+            format!(
+                "{url} is not among the operator's --allowed-aws-endpoints; ask the administrator to add it, or leave the field out for AWS itself"
+            ),
         );
     }
+    findings.0
+}
+
+fn resolve_aws(aws: &api::Aws, findings: &mut Findings) -> Aws {
     let credentials = match (&aws.role_arn, &aws.credentials_secret_ref) {
         (None, None) => Credentials::Operator,
         (Some(role), None) => Credentials::Role(role.clone()),

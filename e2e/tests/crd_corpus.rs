@@ -146,6 +146,7 @@ fn settings() -> Settings {
             redis: image("redis"),
         },
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".into()],
+        operator_identity_namespaces: vec!["*".into()],
         allowed_roles: vec![RolePattern {
             namespace: "*".into(),
             role_arn: "arn:aws:iam::*:role/media-*".into(),

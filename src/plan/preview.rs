@@ -9,7 +9,7 @@ use crate::{
     observe::{Observed, Reference, Referenced},
     platform::{Platform, Queue},
     settings::Settings,
-    validate::validate,
+    validate::{refusals, resolve},
 };
 use kube::{CustomResourceExt, Resource, ResourceExt};
 use serde_json::{Value, json};
@@ -111,10 +111,12 @@ fn one(
     preview: &mut Preview,
 ) -> Result<(), PreviewError> {
     let mut observed = observed(resource, documents);
-    let platform = validate(resource, &observed, settings).map_err(|findings| PreviewError::Invalid {
+    let platform = resolve(resource, &observed, settings).map_err(|findings| PreviewError::Invalid {
         file: file.to_owned(),
         findings: findings.iter().map(ToString::to_string).collect(),
     })?;
+    // The operator's settings may be others than those at hand here.
+    preview.warnings.extend(refusals(&platform, settings).iter().map(ToString::to_string));
     if let Some(transcoding) = &platform.transcoding {
         let name = |suffix| match &transcoding.queue {
             Queue::Existing { url, .. } if suffix == "transcoding" => url.clone(),

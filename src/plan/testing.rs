@@ -34,6 +34,7 @@ pub(crate) fn settings() -> Settings {
             redis: image("redis"),
         },
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".to_owned()],
+        operator_identity_namespaces: vec!["*".to_owned()],
         allowed_roles: vec![crate::settings::RolePattern {
             namespace: "media".to_owned(),
             role_arn: "arn:aws:iam::123456789012:role/media-*".to_owned(),

@@ -156,6 +156,7 @@ pub fn settings(namespace: &str) -> Settings {
             redis: image("redis"),
         },
         allowed_aws_endpoints: Vec::new(),
+        operator_identity_namespaces: Vec::new(),
         allowed_roles: Vec::new(),
         watch_namespaces: vec![namespace.to_owned()],
         resync: Duration::from_secs(600),

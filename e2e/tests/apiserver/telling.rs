@@ -107,6 +107,7 @@ async fn what_the_administrator_does_not_allow_is_told() -> Result<()> {
         .await?;
     let (_, _, message) = condition(&status, ConditionType::Stalled);
     assert!(message.contains("spec.aws.endpointURL"), "{message}");
+    assert!(message.contains("--operator-identity-namespaces"), "{message}");
     test.apply("tv", components()).await?;
     test.ready("tv").await?;
     test.operator.stop().await

@@ -3,6 +3,10 @@
 
 use super::{DEADLINE, Test, condition};
 use anyhow::{Context, Result};
+use aws_sdk_s3::types::{
+    BucketVersioningStatus, Event, NotificationConfiguration, QueueConfiguration, VersioningConfiguration,
+};
+use clap::Parser;
 use contract::{Outcome, OutcomeEvent};
 use e2e::{
     apiserver::{ApiServer, Emulator, Kubelet, Operator, REGION, settings},
@@ -22,6 +26,7 @@ use serde_json::{Value, json};
 use streaming_operator::{
     api::{ConditionType, StreamingPlatform, StreamingPlatformStatus, TranscodingStatus},
     metrics::Metrics,
+    queue_cli::{self, QueueArgs},
 };
 
 /// How a pod ends.
@@ -150,6 +155,32 @@ impl Scene {
 
     async fn until_queue_is_empty(&self) -> Result<()> {
         self.emulator.aws.wait_until_empty(self.queue(), DEADLINE).await
+    }
+
+    /// Runs `streaming-operator queue` for the platform.
+    async fn queue_command(&self, line: &[&str]) -> Result<()> {
+        #[derive(Parser)]
+        struct Line {
+            #[command(flatten)]
+            args: QueueArgs,
+        }
+        let place = ["queue", "--namespace", &self.test.namespace, "--platform", "tv"];
+        let line = Line::try_parse_from(place.iter().chain(line))?;
+        queue_cli::run(self.test.client.clone(), line.args).await
+    }
+
+    /// Waits for the Job of an attempt.
+    async fn attempt(&self, identity: &str, number: u32) -> Result<String> {
+        let labels =
+            format!("streamingplatform.dev/identity={identity},streamingplatform.dev/attempt={number}");
+        eventually(&format!("attempt {number} of {identity}"), DEADLINE, async || {
+            let jobs = self.test.api::<Job>().list(&ListParams::default().labels(&labels)).await?;
+            Ok(jobs
+                .items
+                .first()
+                .map_or_else(|| Check::NotYet("no Job".to_owned()), |job| Check::Done(job.name_any())))
+        })
+        .await
     }
 
     /// Outcomes on the events queue, in the order in which they are told.
@@ -337,6 +368,67 @@ async fn a_job_deleted_by_hand_is_a_failed_attempt_and_a_cancelled_one_the_end()
 }
 
 #[tokio::test]
+async fn what_failed_or_was_cancelled_is_tried_again_by_command() -> Result<()> {
+    let scene = Scene::start("commands", |_| {}).await?;
+    let aws = &scene.emulator.aws;
+    let dead = scene.status.dead_letter_queue_url.as_deref().unwrap_or_default();
+
+    let upload = aws.put(scene.input(), "a.mp4", "text").await?;
+    let identity = upload.identity();
+    let identity = identity.as_str();
+    let first = scene.attempt(identity, 1).await?;
+    scene.end(&first, End::NotMedia).await?;
+    scene.until_settled(&first, "DeadLettered").await?;
+    scene.queue_command(&["redrive", "--dry-run"]).await?;
+    assert_eq!(aws.depth(dead).await?.visible, 1, "a dry run leaves it there");
+    scene.queue_command(&["redrive"]).await?;
+    let second = scene.attempt(identity, 2).await?;
+    assert_eq!(aws.depth(dead).await?.visible, 0);
+    scene.end(&second, End::NotMedia).await?;
+    scene.until_settled(&second, "DeadLettered").await?;
+
+    scene.queue_command(&["retry", "--identity", identity]).await?;
+    let third = scene.attempt(identity, 3).await?;
+    scene.queue_command(&["cancel", "--identity", identity]).await?;
+    scene.until_settled(&third, "Cancelled").await?;
+    scene.until_queue_is_empty().await?;
+
+    scene.queue_command(&["retry", "--identity", identity]).await?;
+    let fourth = scene.attempt(identity, 4).await?;
+    scene.end(&fourth, End::Done).await?;
+    scene.until_settled(&fourth, "Succeeded").await?;
+    scene.until_queue_is_empty().await?;
+    assert!(scene.queue_command(&["retry", "--identity", identity]).await.is_err(), "it succeeded");
+    scene.test.operator.stop().await
+}
+
+#[tokio::test]
+async fn a_resync_asks_for_what_has_no_output_and_nothing_else() -> Result<()> {
+    let scene = Scene::start("resync", |_| {}).await?;
+    let aws = &scene.emulator.aws;
+    // From here on uploads are not announced, as when a notification was lost.
+    let silent = aws.s3.put_bucket_notification_configuration().bucket(scene.input());
+    silent.notification_configuration(NotificationConfiguration::builder().build()).send().await?;
+    let done = aws.put(scene.input(), "done.mp4", "video").await?;
+    let output = scene.status.output_bucket.as_deref().unwrap_or_default();
+    aws.put(output, &format!("{}/job.json", done.identity()), "{}").await?;
+    let replaced = aws.put(scene.input(), "twice.mp4", "video").await?;
+    let latest = aws.put(scene.input(), "twice.mp4", "video again").await?;
+    aws.put(scene.input(), "deleted.mp4", "video").await?;
+    aws.s3.delete_object().bucket(scene.input()).key("deleted.mp4").send().await?;
+
+    scene.queue_command(&["resync"]).await?;
+    for upload in [replaced, latest] {
+        let job = scene.attempt(upload.identity().as_str(), 1).await?;
+        scene.end(&job, End::Done).await?;
+        scene.until_settled(&job, "Succeeded").await?;
+    }
+    scene.until_queue_is_empty().await?;
+    assert_eq!(scene.jobs().await?.len(), 2);
+    scene.test.operator.stop().await
+}
+
+#[tokio::test]
 async fn more_messages_than_slots_stay_on_the_queue() -> Result<()> {
     let scene = Scene::start("slots", |_| {}).await?;
     for key in ["a", "b", "c"] {
@@ -371,9 +463,6 @@ async fn entries(s3: &aws_sdk_s3::Client, bucket: &str) -> Result<Vec<String>> {
 
 #[tokio::test]
 async fn an_existing_bucket_keeps_all_but_our_notification() -> Result<()> {
-    use aws_sdk_s3::types::{
-        BucketVersioningStatus, Event, NotificationConfiguration, QueueConfiguration, VersioningConfiguration,
-    };
     let aws = &Emulator::shared().await.aws;
     let bucket = "uploads-of-someone-else";
     aws.s3.create_bucket().bucket(bucket).send().await?;
