@@ -246,27 +246,6 @@ fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics) -> Account {
     }
 }
 
-/// An account with keys that are at hand, for commands that run outside of the cluster and for tests.
-pub async fn with_keys(
-    region: &str,
-    endpoint_url: Option<&str>,
-    keys: Option<aws_sdk_sqs::config::Credentials>,
-    metrics: &Metrics,
-) -> Account {
-    let base = load(region).await;
-    let mut config = base.to_builder();
-    config.set_endpoint_url(endpoint_url.map(ToOwned::to_owned));
-    if let Some(keys) = keys {
-        config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
-    }
-    let key = Key {
-        region: region.to_owned(),
-        endpoint_url: endpoint_url.map(ToOwned::to_owned),
-        rights: Rights::Operator,
-    };
-    clients(&config.build(), &key, metrics)
-}
-
 /// Counts each try of each call by service, operation and HTTP status.
 #[derive(Debug)]
 struct CountAttempts {

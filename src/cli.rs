@@ -13,6 +13,7 @@ use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 use kube::{Client, CustomResourceExt};
+use rand::distr::{Alphanumeric, SampleString};
 use serde::Serialize;
 use std::{
     fs,
@@ -152,9 +153,9 @@ struct ImageArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Leader election")]
 struct ReplicaArgs {
-    /// Name of this replica among the candidates; unique
-    #[arg(long, env = "POD_NAME", default_value = "streaming-operator")]
-    identity: String,
+    /// Name of this replica among the candidates; unique; made up when left out
+    #[arg(long, env = "POD_NAME")]
+    identity: Option<String>,
     /// Namespace of the Lease
     #[arg(long, env = "POD_NAMESPACE", default_value = "default")]
     lease_namespace: String,
@@ -288,13 +289,19 @@ impl From<SettingsArgs> for Settings {
 impl From<ReplicaArgs> for Replica {
     fn from(args: ReplicaArgs) -> Self {
         Self {
-            identity: args.identity,
+            identity: args.identity.unwrap_or_else(own_identity),
             lease_namespace: args.lease_namespace,
             lease_name: args.lease_name,
             timing: Timing::default(),
             concurrency: args.concurrency,
         }
     }
+}
+
+/// A name that no other process has.
+fn own_identity() -> String {
+    let suffix = Alphanumeric.sample_string(&mut rand::rng(), 10);
+    format!("streaming-operator-{suffix}")
 }
 
 /// A positive duration such as `90s` or `10m`.

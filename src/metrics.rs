@@ -98,7 +98,7 @@ impl Metrics {
         self.writes.get_or_create(&Write { verb, kind: kind.into() }).inc();
     }
 
-    /// Counts a call to AWS. `status` is `ok`, or the code of the error.
+    /// Counts a call to AWS. `status` is that of HTTP, or `none` where there was no answer.
     pub fn aws_call(&self, service: &'static str, operation: impl Into<String>, status: impl Into<String>) {
         self.aws_calls
             .get_or_create(&AwsCall { service, operation: operation.into(), status: status.into() })

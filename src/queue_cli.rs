@@ -39,7 +39,7 @@ use std::{
 /// How many outputs are looked for at a time.
 const CONCURRENCY: usize = 16;
 /// How long messages of the dead-letter queue are hidden while they are looked at, in seconds.
-const LOOK: i32 = 60;
+const LOOK: i32 = 900;
 
 /// Work on the queue of a platform.
 #[derive(Debug, Args)]
@@ -212,7 +212,10 @@ impl Session {
         for message in kept {
             let shown = self.account.sqs.change_message_visibility().queue_url(dead_letter);
             let shown = shown.set_receipt_handle(message.receipt_handle).visibility_timeout(0);
-            shown.send().await.map_err(|error| anyhow!("{dead_letter}: {}", aws::explain(&error)))?;
+            // One that was looked at for too long is visible again already.
+            if let Err(error) = shown.send().await {
+                tracing::debug!(error = aws::explain(&error), "a message was visible already");
+            }
         }
         Ok(sent.len())
     }
@@ -319,7 +322,8 @@ impl Session {
             .jobs(Some(identity))
             .await?
             .into_iter()
-            .find(|attempt| attempt.settled.is_none())
+            .filter(|attempt| attempt.settled.is_none())
+            .max_by_key(|attempt| attempt.number)
             .with_context(|| format!("no Job of {identity} is at work or waits for another attempt"))?;
         if !self.dry_run {
             let patch = json!({"metadata": {"annotations": {ANNOTATION_CANCEL: "true"}}});

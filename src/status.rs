@@ -74,8 +74,7 @@ pub fn status(
             if !has(before, ConditionType::Ready) {
                 conditions.set(ConditionType::Ready, false, ConditionReason::CallFailed, &message);
             }
-            status.conditions.retain(|old| !conditions.made.iter().any(|new| new.type_ == old.type_));
-            status.conditions.extend(conditions.made);
+            status.conditions = conditions.over_before();
             status
         }
         View::Invalid(findings) => {
@@ -87,7 +86,7 @@ pub fn status(
             // What runs goes on running: the rest of the status stays as it was.
             StreamingPlatformStatus {
                 observed_generation: generation,
-                conditions: conditions.made,
+                conditions: conditions.over_before(),
                 waiting: Vec::new(),
                 ..before.clone()
             }
@@ -117,7 +116,7 @@ pub fn status(
             conditions.set(ConditionType::Stalled, false, reason, "the deletion goes on by itself");
             StreamingPlatformStatus {
                 observed_generation: generation,
-                conditions: conditions.made,
+                conditions: conditions.over_before(),
                 waiting: vec![waiting.clone()],
                 ..before.clone()
             }
@@ -169,6 +168,18 @@ impl Conditions<'_> {
             observed_generation: self.generation,
             last_transition_time: was.map_or(Time(now), |old| old.last_transition_time.clone()),
         });
+    }
+
+    /// What was made, and of ours what was there before and was not made anew.
+    fn over_before(self) -> Vec<Condition> {
+        let mut all = self.made;
+        let ours = |old: &&Condition| ConditionType::ALL.iter().any(|kind| kind.as_str() == old.type_);
+        for old in self.before.iter().filter(ours) {
+            if !all.iter().any(|new| new.type_ == old.type_) {
+                all.push(old.clone());
+            }
+        }
+        all
     }
 }
 

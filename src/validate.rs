@@ -146,12 +146,17 @@ pub(crate) fn refusals(platform: &Platform, settings: &Settings) -> Vec<Invalid>
                 "namespace {namespace} may not assume {role}; ask the administrator to add it to the operator's --allowed-role-arns"
             ),
         ),
-        Credentials::Operator if !settings.admits_operator_identity(namespace) => refuse(
-            "spec.aws",
-            format!(
-                "without roleARN or credentialsSecretRef the operator's own identity would be used, which namespace {namespace} may not; set one of them, or ask the administrator to add the namespace to the operator's --operator-identity-namespaces"
-            ),
-        ),
+        // Without transcoding the operator calls nothing in AWS; the section is for pods.
+        Credentials::Operator
+            if platform.transcoding.is_some() && !settings.admits_operator_identity(namespace) =>
+        {
+            refuse(
+                "spec.aws",
+                format!(
+                    "without roleARN or credentialsSecretRef the operator's own identity would be used, which namespace {namespace} may not; set one of them, or ask the administrator to add the namespace to the operator's --operator-identity-namespaces"
+                ),
+            )
+        }
         Credentials::Role(_) | Credentials::Operator | Credentials::Secret(_) => {}
     }
     if let Some(url) = &aws.endpoint_url

@@ -41,5 +41,3 @@ pub const API_TOKEN: &str = "api-token";
 
 /// Longest name of a platform, so that every child's name stays within 63 characters.
 pub const MAX_PLATFORM_NAME: usize = 40;
-/// Longest name of an entry of `spec.services`.
-pub const MAX_SERVICE_NAME: usize = 20;

@@ -11,6 +11,12 @@ use serde::{Deserialize, Serialize};
 /// One transcoding Job for each message on an SQS queue.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("(has(self.queue) && has(self.queue.url) ? self.queue.url : '') == (has(oldSelf.queue) && has(oldSelf.queue.url) ? oldSelf.queue.url : '')",
+    "transcoding.queue.url can't be changed: the messages on the old queue would be left without a reader; make another platform for the other queue"))]
+#[x_kube(validation = ("(has(self.input) && has(self.input.bucket) ? self.input.bucket : '') == (has(oldSelf.input) && has(oldSelf.input.bucket) ? oldSelf.input.bucket : '')",
+    "transcoding.input.bucket can't be changed: the old one goes on announcing its uploads to this platform; make another platform for the other bucket"))]
+#[x_kube(validation = ("(has(self.output) && has(self.output.bucket) ? self.output.bucket : '') == (has(oldSelf.output) && has(oldSelf.output.bucket) ? oldSelf.output.bucket : '')",
+    "transcoding.output.bucket can't be changed: the videos in the old one could no longer be played; make another platform for the other bucket"))]
 #[x_kube(validation = ("!has(self.output) || !has(self.output.allowedOrigins)",
     "transcoding.output.allowedOrigins: browsers upload into the input bucket only; set transcoding.input.allowedOrigins"))]
 #[x_kube(validation = ("!has(self.input) || !has(self.output) || !has(self.input.bucket) || !has(self.output.bucket) || self.input.bucket != self.output.bucket || (has(self.input.prefix) && has(self.output.prefix) && !self.input.prefix.startsWith(self.output.prefix) && !self.output.prefix.startsWith(self.input.prefix))",

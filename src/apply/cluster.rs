@@ -20,6 +20,7 @@ use serde_json::json;
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 use tracing::{info, instrument, warn};
 
@@ -109,10 +110,22 @@ pub struct Applier {
 
 /// An object as it was when applying what is desired did not change it: the API server writes a value its own
 /// way, or an admission webhook changes it back. Applying the same again would do the same.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 struct Unmoved {
     resource_version: Option<String>,
     desired: DynamicObject,
+    since: Instant,
+}
+
+/// How long that is believed: a webhook may have gone meanwhile.
+const UNMOVED: Duration = Duration::from_secs(600);
+
+impl Unmoved {
+    fn still_holds(&self, resource_version: Option<&str>, desired: &DynamicObject) -> bool {
+        self.since.elapsed() < UNMOVED
+            && self.resource_version.as_deref() == resource_version
+            && self.desired == *desired
+    }
 }
 
 impl Applier {
@@ -203,20 +216,21 @@ impl Applier {
     ) -> Result<bool, kube::Error> {
         let Desired { key, object } = desired;
         let before = observed.objects.get(key).and_then(|object| object.resource_version());
-        let unmoved = Unmoved { resource_version: before, desired: object.clone() };
         let place = (platform.clone(), key.clone());
-        if self.unmoved().get(&place) == Some(&unmoved) {
+        if self.unmoved().get(&place).is_some_and(|unmoved| unmoved.still_holds(before.as_deref(), object)) {
             return Ok(false);
         }
         self.metrics.wrote("apply", key.kind.to_string());
         // Strict: a mistyped field of a podTemplate is refused and told instead of being dropped.
         let params = PatchParams::apply(names::FIELD_MANAGER).force().validation_strict();
         let after = self.api(platform, key.kind).patch(&key.name, &params, &Patch::Apply(object)).await?;
-        let moved = after.resource_version() != unmoved.resource_version;
+        let moved = after.resource_version() != before;
         if moved {
             self.unmoved().remove(&place);
         } else {
             info!(object = %key, "differs from what is desired, and applying it changes nothing; left as it is");
+            let unmoved =
+                Unmoved { resource_version: before, desired: object.clone(), since: Instant::now() };
             self.unmoved().insert(place, unmoved);
         }
         Ok(moved)

@@ -88,34 +88,7 @@ pub fn of_transitions(before: &StreamingPlatformStatus, after: &StreamingPlatfor
     [ConditionType::Ready, ConditionType::Stalled, ConditionType::JobsHealthy]
         .into_iter()
         .filter_map(|kind| transition(kind, before, after))
-        .chain(left_behind(before, after))
         .collect()
-}
-
-/// Queues and buckets that the platform no longer uses. They hold data, so that they stay as they are.
-fn left_behind(before: &StreamingPlatformStatus, after: &StreamingPlatformStatus) -> Option<Notice> {
-    let parts = |status: &StreamingPlatformStatus| {
-        let transcoding = status.transcoding.clone().unwrap_or_default();
-        [transcoding.queue_url, transcoding.input_bucket, transcoding.output_bucket]
-    };
-    // A queue that can't be found just now is still the platform's.
-    let replaced = |new: &Option<String>| new.is_some() || after.transcoding.is_none();
-    let left: Vec<_> = ["queue", "input bucket", "output bucket"]
-        .into_iter()
-        .zip(parts(before).into_iter().zip(parts(after)))
-        .filter_map(|(what, (old, new))| Some((what, old?, new)))
-        .filter(|(_, old, new)| new.as_ref() != Some(old) && replaced(new))
-        .map(|(what, old, _)| format!("{what} {old}"))
-        .collect();
-    (!left.is_empty()).then(|| Notice {
-        warning: false,
-        reason: "LeftBehind".to_owned(),
-        action: "Reconcile",
-        note: format!(
-            "no longer used, and kept with what is in it: {}; move or delete it by hand",
-            left.join(", ")
-        ),
-    })
 }
 
 fn transition(
@@ -167,7 +140,6 @@ fn truncated(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::TranscodingStatus;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 
     fn status(conditions: &[(ConditionType, &str, ConditionReason)]) -> StreamingPlatformStatus {
@@ -199,28 +171,6 @@ mod tests {
         assert_eq!(reasons(&starting, &refused), [(true, "Refused".into())]);
         assert_eq!(reasons(&refused, &ready), [(false, "Ready".into()), (false, "Resumed".into())]);
         assert_eq!(reasons(&ready, &ready), []);
-    }
-
-    #[test]
-    fn what_a_changed_spec_leaves_behind_is_named() {
-        let using = |bucket: &str| StreamingPlatformStatus {
-            transcoding: Some(TranscodingStatus {
-                queue_url: Some("https://sqs/q".into()),
-                input_bucket: Some(bucket.into()),
-                ..TranscodingStatus::default()
-            }),
-            ..StreamingPlatformStatus::default()
-        };
-        let none = StreamingPlatformStatus::default();
-        let mut unseen = using("a");
-        unseen.transcoding.as_mut().unwrap().queue_url = None;
-        assert_eq!(of_transitions(&using("a"), &unseen), []);
-        assert_eq!(of_transitions(&none, &using("a")), []);
-        assert_eq!(of_transitions(&using("a"), &using("a")), []);
-        let changed = of_transitions(&using("a"), &using("b"));
-        assert!(changed[0].note.contains("in it: input bucket a;"), "{changed:?}");
-        let dropped = of_transitions(&using("a"), &none);
-        assert!(dropped[0].note.contains("queue https://sqs/q, input bucket a;"), "{dropped:?}");
     }
 
     #[test]

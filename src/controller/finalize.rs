@@ -14,7 +14,7 @@ use crate::{
     apply::cluster::Applied,
     kinds::PlatformKey,
     status::View,
-    validate::validate,
+    validate::{Invalid, refusals, resolve},
 };
 use kube::{
     Resource, ResourceExt,
@@ -61,13 +61,14 @@ impl Pipeline {
             Ok(observed) => observed,
             Err(error) => return End::HeldUp(waiting("Kubernetes", error.to_string())),
         };
-        let platform = match validate(resource, &observed, &self.settings) {
+        let platform = match resolve(resource, &observed, &self.settings) {
             Ok(platform) => platform,
-            Err(findings) => {
-                let findings: Vec<_> = findings.iter().map(ToString::to_string).collect();
-                return End::HeldUp(waiting("the spec", findings.join("; ")));
-            }
+            Err(findings) => return End::HeldUp(waiting("the spec", told(&findings))),
         };
+        let refusals = refusals(&platform, &self.settings);
+        if !refusals.is_empty() {
+            return self.transcoding.abandon(key, &platform, &told(&refusals));
+        }
         let account = self.transcoding.observe(key, resource, &platform, &mut observed).await;
         let deleted_at = resource.meta().deletion_timestamp.as_ref().map(|at| at.0).unwrap_or_default();
         self.transcoding.end(key, &platform, &observed, account, deleted_at).await
@@ -98,6 +99,10 @@ impl Pipeline {
             Err(error) => Err(error),
         }
     }
+}
+
+fn told(findings: &[Invalid]) -> String {
+    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
 
 /// Whether our finalizer is on the platform.

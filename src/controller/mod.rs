@@ -76,7 +76,6 @@ impl Controller {
     /// # Errors
     /// [`Lost`] when it led and could not keep the lease. Nothing of it acts any more.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Lost> {
-        let Replica { identity, lease_namespace, lease_name, timing, .. } = &self.replica;
         let mut watches = JoinSet::new();
         let started = async {
             stores::spawn(&self.client, &self.settings.watch_namespaces, &self.cluster, &mut watches).await;
@@ -87,13 +86,23 @@ impl Controller {
             () = started => {}
             () = stop.cancelled() => return Ok(()),
         }
+        tokio::select! {
+            ended = self.take_part(&stop) => ended,
+            // The process ends and starts afresh: what it sees would be out of date for ever.
+            Some(Err(panic)) = watches.join_next() => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Waits to be elected, and leads.
+    async fn take_part(&self, stop: &CancellationToken) -> Result<(), Lost> {
+        let Replica { identity, lease_namespace, lease_name, timing, .. } = &self.replica;
         let candidate = Candidate::new(self.client.clone(), lease_namespace, lease_name, identity, *timing);
         let leadership = tokio::select! {
             leadership = candidate.elected() => leadership,
             () = stop.cancelled() => return Ok(()),
         };
         self.metrics.leads(true);
-        let ended = self.lead(&candidate, leadership, &stop).await;
+        let ended = self.lead(&candidate, leadership, stop).await;
         self.metrics.leads(false);
         ended
     }

@@ -41,6 +41,9 @@ use tracing::{debug, instrument, warn};
 /// Longest that one reconcile may take. A call that hangs must not hold its place for ever.
 const LIMIT: Duration = Duration::from_secs(60);
 
+/// Longest that telling of such a one may take.
+const TELLING: Duration = Duration::from_secs(10);
+
 /// Everything that a reconcile needs, shared by all.
 pub struct Pipeline {
     pub(super) client: Client,
@@ -104,7 +107,11 @@ impl Pipeline {
         }
         warn!(limit = ?LIMIT, "a reconcile took too long and was given up");
         let view = View::Unread("a call was not answered within 60 s");
-        self.publish(key, &resource, view, &Applied::default()).await;
+        let nothing = Applied::default();
+        let told = self.publish(key, &resource, view, &nothing);
+        if tokio::time::timeout(TELLING, told).await.is_err() {
+            warn!(limit = ?TELLING, "the status could not be written in time either");
+        }
         Outcome::Failed.into()
     }
 

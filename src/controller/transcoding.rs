@@ -10,7 +10,7 @@ use crate::{
     observe::{Observed, aws::Observer, cluster::Cluster},
     plan::{
         Plan,
-        transcoding::{Queues, deletes, teardown},
+        transcoding::{Call, Queues, deletes, teardown},
         workload::job,
     },
     platform::{Platform, Transcoding as Wanted},
@@ -18,13 +18,18 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Client, ResourceExt};
-use std::sync::Arc;
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// How long Jobs may go on whose platform no longer asks for transcoding.
-const DRAIN: SignedDuration = SignedDuration::from_mins(10);
+/// The same calls are not made again within this: AWS takes up to a minute to show what was set, and what keeps
+/// no setting at all shall not be asked without end.
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// What is left to do where AWS will never answer again.
 const LET_GO: &str = "to leave in AWS what is there, take the finalizer away by hand";
@@ -34,6 +39,8 @@ pub(super) struct Transcoding {
     cluster: Arc<Cluster>,
     observer: Observer,
     dispatcher: Arc<Dispatcher>,
+    /// The last calls of each platform.
+    made: Mutex<HashMap<PlatformKey, (Vec<Call>, Instant)>>,
 }
 
 /// How far the end of a platform's transcoding has come.
@@ -60,6 +67,7 @@ impl Transcoding {
             cluster: Arc::clone(cluster),
             observer: Observer::new(accounts),
             dispatcher: Arc::new(dispatcher),
+            made: Mutex::default(),
         }
     }
 
@@ -100,16 +108,10 @@ impl Transcoding {
         plan: &Plan,
         account: Option<Account>,
     ) -> apply::aws::Applied {
-        let Some(wanted) = &platform.transcoding else {
-            self.leave(key);
-            return apply::aws::Applied::default();
-        };
+        let Some(wanted) = &platform.transcoding else { return apply::aws::Applied::default() };
         // Without an account or queues what runs goes on as it did: both may come back.
         let Some(account) = account else { return apply::aws::Applied::default() };
-        let applied = apply::aws::apply(&account, &plan.transcoding.calls).await;
-        if applied != apply::aws::Applied::default() {
-            self.observer.forget(key);
-        }
+        let applied = self.call(key, &account, &plan.transcoding.calls).await;
         if plan.transcoding.problems.iter().any(|problem| problem.blocking) {
             self.dispatcher.configure(key, None);
         } else if let Some(queues) = &plan.transcoding.queues {
@@ -118,12 +120,32 @@ impl Transcoding {
         applied
     }
 
-    /// The spec no longer asks for transcoding: running Jobs may end, then the consumer does.
-    fn leave(&self, key: &PlatformKey) {
-        let deadline = Timestamp::now() + DRAIN;
-        if self.dispatcher.drain(key, deadline) {
-            self.dispatcher.configure(key, None);
+    /// Makes calls, but not those that were made a moment ago.
+    async fn call(&self, key: &PlatformKey, account: &Account, calls: &[Call]) -> apply::aws::Applied {
+        if calls.is_empty() {
+            self.made().remove(key);
+            return apply::aws::Applied::default();
         }
+        self.observer.forget(key);
+        let repeated =
+            self.made().get(key).is_some_and(|(made, at)| made == calls && at.elapsed() < SETTLING);
+        if repeated {
+            let message = format!("{}: AWS took it and does not show it yet", calls[0]);
+            return apply::aws::Applied {
+                changed: 0,
+                failures: vec![apply::aws::Failure { message, waiting: true }],
+            };
+        }
+        let applied = apply::aws::apply(account, calls).await;
+        if applied.failures.is_empty() {
+            self.made().insert(key.clone(), (calls.to_vec(), Instant::now()));
+        }
+        applied
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<PlatformKey, (Vec<Call>, Instant)>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Brings the end of a platform's transcoding a step further: drain, then what AWS holds.
@@ -135,10 +157,7 @@ impl Transcoding {
         account: Option<Account>,
         deleted_at: Timestamp,
     ) -> End {
-        let Some(wanted) = &platform.transcoding else {
-            self.dispatcher.configure(key, None);
-            return End::Done;
-        };
+        let Some(wanted) = &platform.transcoding else { return End::Done };
         let failure = observed.transcoding.as_ref().and_then(|there| there.failure.as_ref());
         // Its keys were deleted with it, as happens with a namespace, and no others can come.
         if failure.is_some_and(|failure| failure.credentials) && !deletes(wanted) {
@@ -173,16 +192,28 @@ impl Transcoding {
         }
         let applied = apply::aws::apply(&account, &calls).await;
         self.observer.forget(key);
-        match applied.failures.first() {
+        match applied.failures.iter().find(|failure| !failure.waiting) {
             Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
             None => End::Waiting(waiting("AWS", "queues and buckets are being deleted, as the spec says")),
         }
+    }
+
+    /// Ends the transcoding of a platform that AWS can't be asked for. Where nothing is to be deleted there,
+    /// queues and buckets stay as they are, with the entry for the queue on the input bucket.
+    pub fn abandon(&self, key: &PlatformKey, platform: &Platform, why: &str) -> End {
+        if platform.transcoding.as_ref().is_some_and(deletes) {
+            return End::HeldUp(waiting("AWS", format!("{why}; {LET_GO}")));
+        }
+        warn!(why, "AWS can't be asked; what is there stays, as the spec says");
+        self.forget(key);
+        End::Done
     }
 
     /// The platform is gone.
     pub fn forget(&self, key: &PlatformKey) {
         self.dispatcher.configure(key, None);
         self.observer.forget(key);
+        self.made().remove(key);
     }
 }
 
@@ -259,20 +290,94 @@ fn signed(duration: std::time::Duration) -> SignedDuration {
     SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX)
 }
 
-/// An older platform that receives from the same existing queue: only one may.
+/// Another platform that has a queue of this one: whose operator made it, or who named it before.
 fn claimed_by(cluster: &Cluster, key: &PlatformKey, resource: &StreamingPlatform) -> Option<String> {
-    let url = |platform: &StreamingPlatform| platform.spec.transcoding.as_ref()?.queue.as_ref()?.url.clone();
-    let age = |platform: &StreamingPlatform, key: &PlatformKey| {
-        (platform.creation_timestamp().map(|Time(at)| at), key.to_string())
-    };
-    let (mine, my_age) = (url(resource)?, age(resource, key));
+    let (mine, my_claim) = (queues(resource), claim(resource, key));
+    if mine.is_empty() {
+        return None;
+    }
     cluster
         .platforms
         .platforms()
         .into_iter()
         .filter(|other| other != key)
         .filter_map(|other| Some((cluster.platform(&other)?, other)))
-        .filter(|(platform, other)| url(platform).as_ref() == Some(&mine) && age(platform, other) < my_age)
+        .filter(|(platform, other)| claim(platform, other) < my_claim && !queues(platform).is_disjoint(&mine))
         .map(|(_, other)| other.to_string())
         .min()
+}
+
+/// What makes a platform's claim on a queue the better one; the least wins.
+fn claim(platform: &StreamingPlatform, key: &PlatformKey) -> (bool, Option<Timestamp>, String) {
+    let transcoding = platform.spec.transcoding.as_ref();
+    let named = transcoding.and_then(|it| it.queue.as_ref()).is_some_and(|queue| queue.url.is_some());
+    (named, platform.creation_timestamp().map(|Time(at)| at), key.to_string())
+}
+
+/// The queue and dead-letter queue of a platform, by region, endpoint, account and name: one queue has URLs of
+/// several forms.
+fn queues(platform: &StreamingPlatform) -> HashSet<(String, String)> {
+    let place = platform.spec.aws.as_ref().map(|aws| {
+        let endpoint = aws.endpoint_url.as_deref().unwrap_or_default().trim_end_matches('/');
+        format!("{} {endpoint}", aws.region)
+    });
+    let place = place.unwrap_or_default();
+    let spec = platform.spec.transcoding.as_ref().and_then(|it| it.queue.as_ref());
+    let status = platform.status.as_ref().and_then(|status| status.transcoding.as_ref());
+    let named = spec.into_iter().flat_map(|queue| [&queue.url, &queue.dead_letter_queue_url]);
+    let made = status.into_iter().flat_map(|it| [&it.queue_url, &it.dead_letter_queue_url]);
+    named
+        .chain(made)
+        .flatten()
+        .map(|url| {
+            let mut path = url.trim_end_matches('/').rsplitn(3, '/');
+            let (name, account) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
+            (place.clone(), format!("{account}/{name}"))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rstest::rstest;
+    use serde_json::json;
+
+    fn platform(endpoint: &str, url: &str) -> StreamingPlatform {
+        serde_json::from_value(json!({
+            "apiVersion": "streamingplatform.dev/v1alpha1", "kind": "StreamingPlatform",
+            "metadata": {"name": "tv", "namespace": "media"},
+            "spec": {
+                "aws": {"region": "eu-central-1", "endpointURL": endpoint},
+                "transcoding": {"queue": {"url": url, "deadLetterQueueURL": format!("{url}-dead")}},
+            },
+        }))
+        .unwrap()
+    }
+
+    #[rstest]
+    #[case("http://a", "https://sqs.eu-central-1.amazonaws.com/1/q", true)]
+    #[case("http://a/", "https://sqs.eu-central-1.amazonaws.com/1/q/", true)]
+    #[case("http://a", "https://eu-central-1.queue.amazonaws.com/1/q", true)]
+    #[case("http://b", "https://sqs.eu-central-1.amazonaws.com/1/q", false)]
+    #[case("http://a", "https://sqs.eu-central-1.amazonaws.com/2/q", false)]
+    #[case("http://a", "https://sqs.eu-central-1.amazonaws.com/1/q2", false)]
+    fn one_queue_is_known_by_each_of_its_urls(#[case] endpoint: &str, #[case] url: &str, #[case] same: bool) {
+        let one = queues(&platform("http://a", "https://sqs.eu-central-1.amazonaws.com/1/q"));
+        assert_eq!(!queues(&platform(endpoint, url)).is_disjoint(&one), same);
+    }
+
+    #[test]
+    fn a_queue_belongs_to_whose_operator_made_it_else_to_the_first() {
+        let mut made = platform("http://a", "");
+        made.spec.transcoding.as_mut().unwrap().queue = None;
+        made.metadata.creation_timestamp = Some(Time(Timestamp::from_second(9).unwrap()));
+        let named = |second: i64| {
+            let mut named = platform("http://a", "https://sqs.eu-central-1.amazonaws.com/1/q");
+            named.metadata.creation_timestamp = Some(Time(Timestamp::from_second(second).unwrap()));
+            claim(&named, &PlatformKey::new("media", "named"))
+        };
+        assert!(claim(&made, &PlatformKey::new("media", "made")) < named(1));
+        assert!(named(1) < named(2));
+    }
 }

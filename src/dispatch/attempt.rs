@@ -237,8 +237,12 @@ pub fn annotations(ticket: &Ticket, body: &str, held: &[Held]) -> BTreeMap<Strin
     .into()
 }
 
-/// JSON of a value whose form is known to have one.
+/// JSON of a value whose form is known to have one. U+FFFE and U+FFFF, which keys of objects may have and SQS
+/// takes in no message, are escaped.
 #[must_use]
 pub fn to_json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("maps with string keys and plain values always have a JSON form")
+    serde_json::to_string(value)
+        .expect("maps with string keys and plain values always have a JSON form")
+        .replace('\u{fffe}', "\\ufffe")
+        .replace('\u{ffff}', "\\uffff")
 }

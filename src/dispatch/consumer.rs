@@ -27,6 +27,8 @@ use tracing::{info, warn};
 
 /// How many steps run at a time.
 const CONCURRENCY: usize = 16;
+/// Longest that a step may take. Calls of AWS give up earlier by themselves.
+const LIMIT: Duration = Duration::from_secs(30);
 /// A decision is made at least this often, as a net below the watches.
 const NET: Duration = Duration::from_secs(60);
 /// A report changes at most this often: each change is a reconcile of the platform.
@@ -87,10 +89,11 @@ impl Consumer {
     }
 
     fn decide(&self, config: &Config, state: &mut State) -> Decision {
-        state.view.refresh(&self.cluster.jobs.of(&self.key), &self.cluster.pods.of(&self.key));
+        let (jobs, pods) = (self.cluster.jobs.of(&self.key), self.cluster.pods.of(&self.key));
+        state.view.refresh(&config.uid, &jobs, &pods);
         let attempts = state.view.attempts();
         let now = Timestamp::now();
-        state.memory.observe(&attempts, config.policy.visibility, now);
+        state.memory.observe(&attempts, &config.policy, now);
         let mut decision = decide(&config.policy, &attempts, &state.memory, now);
         decision.drained &= state.receiving.is_empty();
         decision
@@ -98,7 +101,7 @@ impl Consumer {
 
     async fn act(&self, config: &Config, steps: &[Step], state: &mut State) {
         let view = &state.view;
-        let calls: Vec<_> = steps.iter().map(|step| self.execute(config, step, view)).collect();
+        let calls: Vec<_> = steps.iter().map(|step| answered(self.execute(config, step, view))).collect();
         let results: Vec<_> = stream::iter(calls).buffered(CONCURRENCY).collect().await;
         let now = Timestamp::now();
         for (step, result) in steps.iter().zip(results) {
@@ -169,7 +172,7 @@ impl Consumer {
     /// Tells the report where it changed. Returns when to look again.
     fn report(&self, config: &Config, decision: &Decision, state: &mut State) -> Option<Timestamp> {
         let now = Timestamp::now();
-        let report = report(&config.policy, &state.view.attempts(), &state.memory, decision);
+        let report = report(&config.policy, &state.view.attempts(), &state.memory, decision, now);
         let wake = decision.wake.into_iter().chain(state.view.next_doubt()).min();
         match &state.reported {
             Some((last, _)) if *last == report => wake,
@@ -233,12 +236,12 @@ impl Consumer {
     async fn ask_for_doubtful(&self, state: &mut State) {
         let now = Timestamp::now();
         for name in state.view.doubtful(now) {
-            match self.jobs.get(&name).await {
+            match answered(self.jobs.get(&name)).await {
                 Ok(Some(job)) => state.view.wrote(job, now),
                 Ok(None) => state.view.forget(&name),
                 Err(error) => {
                     warn!(platform = %self.key, %error, "can't tell whether a Job is there");
-                    return;
+                    state.view.postpone(&name, now);
                 }
             }
         }
@@ -256,6 +259,12 @@ impl Consumer {
         }
         info!(platform = %self.key, "receives no more");
     }
+}
+
+/// A call, given up after [`LIMIT`], so that one that hangs holds up nothing else.
+async fn answered<T>(call: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
+    let no_answer = |_| StepError { message: format!("no answer within {LIMIT:?}"), creation: false };
+    tokio::time::timeout(LIMIT, call).await.map_err(no_answer)?
 }
 
 fn receive(receiving: &mut JoinSet<Delivery>, config: Arc<Config>, max: usize) {

@@ -73,7 +73,7 @@ pub struct Decision {
 }
 
 impl Decision {
-    fn wake_at(&mut self, at: Timestamp) {
+    pub(super) fn wake_at(&mut self, at: Timestamp) {
         self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
     }
 }
@@ -114,8 +114,7 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
         decision.wake_at(until);
     }
 
-    let (mut arrived, odd) = inbound::sort(policy, memory, now);
-    decision.steps.extend(odd);
+    let mut arrived = inbound::sort(policy, memory, now, &mut decision);
     let mut starts = Vec::new();
     for (key, attempts) in &works {
         let work = Work { policy, memory, key, attempts, now };

@@ -2,7 +2,7 @@
 
 use super::{
     attempt::{Attempt, Held, MAX_HELD, Settlement, WorkKey},
-    decide::{Next, Policy, Work, first, is_over, open, surplus},
+    decide::{Decision, Next, Policy, Work, first, is_over, open, surplus},
     memory::{Inbound, Memory, Subject},
     message::{Misunderstood, Parsed, Request, parse},
     settle,
@@ -31,6 +31,9 @@ pub mod attribute {
 /// Longest time that a surplus duplicate stays hidden before it asks again.
 const SURPLUS_DELAY: SignedDuration = SignedDuration::from_mins(5);
 
+/// A message that claims more attempts than this was not written by us.
+const MAX_ATTEMPTS: u32 = 1_000_000;
+
 /// A message and the work that it asks for.
 pub(super) struct Arrived<'a> {
     inbound: &'a Inbound,
@@ -44,7 +47,8 @@ impl Arrived<'_> {
 
     /// Attempts before a redrive; none: it is no redrive.
     fn attempts(&self) -> Option<u32> {
-        self.inbound.message.attributes.get(attribute::ATTEMPTS)?.parse().ok()
+        let attempts = self.inbound.message.attributes.get(attribute::ATTEMPTS)?.parse().ok();
+        attempts.filter(|attempts| *attempts <= MAX_ATTEMPTS)
     }
 }
 
@@ -53,14 +57,16 @@ pub(super) fn sort<'a>(
     policy: &Policy,
     memory: &'a Memory,
     now: Timestamp,
-) -> (BTreeMap<WorkKey, Vec<Arrived<'a>>>, Vec<Step>) {
+    decision: &mut Decision,
+) -> BTreeMap<WorkKey, Vec<Arrived<'a>>> {
     let mut works: BTreeMap<WorkKey, Vec<Arrived<'_>>> = BTreeMap::new();
-    let mut steps = Vec::new();
     for inbound in &memory.inbox {
         let held = &inbound.message.held;
-        if memory.paused(&Subject::Message(held.message_id.clone()), now).is_some() {
+        if let Some(until) = memory.paused(&Subject::Message(held.message_id.clone()), now) {
+            decision.wake_at(until);
             continue;
         }
+        let steps = &mut decision.steps;
         if inbound.give_back || policy.draining.is_some() {
             steps.push(surplus(policy, std::slice::from_ref(held), SignedDuration::ZERO));
             continue;
@@ -82,7 +88,7 @@ pub(super) fn sort<'a>(
             Err(why) => steps.push(refuse(policy, inbound, &why, None, now)),
         }
     }
-    (works, steps)
+    works
 }
 
 /// Brings a message that can't be carried out to the dead-letter queue: copy, announce, delete.
@@ -191,6 +197,9 @@ fn late(work: &Work<'_>, last: &Attempt, messages: &[Arrived<'_>]) -> Next {
         messages.iter().partition(|it| !succeeded && it.attempts().is_some());
     if let Some(duplicate) = duplicates.first() {
         let of = if last.settled.is_none() {
+            if let Some(until) = work.memory.paused(&Subject::Job(last.name.clone()), work.now) {
+                return Next::Wait(Some(until));
+            }
             Origin::Attempt(last.name.clone())
         } else {
             Origin::Message(duplicate.held().message_id.clone())

@@ -124,7 +124,7 @@ impl Jobs {
         self.patch(attempt, json!({ANNOTATION_FAILURE: to_json(failure)}), spec).await
     }
 
-    /// Marks a Job as settled and lets its time to live begin. The bodies are of no more use.
+    /// Marks a Job as settled and lets its time to live begin.
     ///
     /// # Errors
     /// When the API server refuses or does not answer.

@@ -6,6 +6,7 @@
 use super::{
     attempt::{Attempt, Failure, Held, Phase, WorkKey},
     backoff::{ADOPTIONS, CALLS},
+    decide::Policy,
     step::{Done, Origin, Step, StepError},
 };
 use contract::{Outcome, Reason, TerminationMessage};
@@ -123,11 +124,13 @@ pub struct Refused {
 const MAX_HEARTBEAT_PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// How many refused messages are remembered for the report.
 const REFUSED: usize = 10;
+/// How long a pause is remembered after its end, so that what fails again waits longer.
+const PAUSE_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Memory {
     /// Takes note of the Jobs that there are now: a Job that was unsettled and is gone was deleted by someone,
     /// which is a failed attempt.
-    pub fn observe(&mut self, attempts: &[Attempt], visibility: SignedDuration, now: Timestamp) {
+    pub fn observe(&mut self, attempts: &[Attempt], policy: &Policy, now: Timestamp) {
         self.since.get_or_insert(now);
         let there: HashSet<&str> = attempts.iter().map(|it| it.name.as_str()).collect();
         for (name, attempt) in std::mem::take(&mut self.seen) {
@@ -146,7 +149,7 @@ impl Memory {
         // Of a message that moved on to the next attempt, that one's handle counts.
         unsettled.sort_by_key(|attempt| std::cmp::Reverse(attempt.number));
         for held in unsettled.iter().flat_map(|it| &it.held) {
-            let (hidden, held_at_most) = (held.received_at + visibility, held.received_at + MAX_HOLD);
+            let (hidden, held_at_most) = (held.received_at + policy.visibility, held.received_at + MAX_HOLD);
             let lease = self
                 .leases
                 .entry(held.message_id.clone())
@@ -166,9 +169,10 @@ impl Memory {
             }
         }
         self.inbox.retain(|inbound| inbound.until > now);
-        self.pauses.retain(|subject, pause| match subject {
-            Subject::Job(name) => names.contains(name.as_str()),
-            _ => pause.until + SignedDuration::from_mins(10) > now,
+        self.refused.retain(|refused| refused.at + policy.retention > now);
+        self.pauses.retain(|subject, pause| {
+            let is_there = matches!(subject, Subject::Job(name) if names.contains(name.as_str()));
+            is_there || pause.until + PAUSE_MEMORY > now
         });
     }
 
@@ -279,7 +283,7 @@ impl Memory {
     }
 
     /// Jobs that someone deleted and that are not settled.
-    pub fn ghosts(&self) -> impl Iterator<Item = &Attempt> {
+    pub fn ghosts(&self) -> impl Iterator<Item = &Attempt> + Clone {
         self.ghosts.values()
     }
 

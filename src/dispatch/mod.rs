@@ -36,7 +36,6 @@ pub use report::Report;
 
 use crate::{aws::Account, kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster};
 use consumer::Consumer;
-use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use kube::Client;
 use std::{
@@ -133,21 +132,6 @@ impl Dispatcher {
             consumer.stop.cancel();
         }
         running.insert(key.clone(), self.start(key, config));
-    }
-
-    /// Lets the Jobs of a platform end, until `deadline` unless it drains already. Returns whether nothing is
-    /// left to settle.
-    pub fn drain(&self, key: &PlatformKey, deadline: Timestamp) -> bool {
-        let running = lock(&self.running);
-        let Some(consumer) = running.get(key) else { return true };
-        consumer.config.send_if_modified(|current| {
-            let news = current.policy.draining.is_none();
-            if news {
-                Arc::make_mut(current).policy.draining = Some(deadline);
-            }
-            news
-        });
-        consumer.report.borrow().as_ref().is_some_and(|report| report.drained)
     }
 
     /// What the consumer of a platform tells. `None` where there is none, or it has not looked yet.

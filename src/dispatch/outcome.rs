@@ -1,6 +1,7 @@
 //! outcome: where a Job stands and why it failed, from its status and its pod's.
 
 use super::attempt::{Failure, Phase, Trouble};
+use crate::api::names;
 use contract::{
     Reason, TerminationMessage,
     job::{EXIT_DONE, EXIT_PERMANENT},
@@ -12,7 +13,7 @@ use k8s_openapi::api::{
 use kube::ResourceExt;
 
 /// Name of the container that keeps the Job contract.
-pub const CONTAINER: &str = "transcoder";
+pub const CONTAINER: &str = names::TRANSCODER;
 /// Longest message that is taken from a pod, in characters.
 const MAX_MESSAGE: usize = 1024;
 /// What the kubelet calls a container that does not start until someone mends something.

@@ -1,13 +1,14 @@
 //! report: what the dispatcher tells the status.
 
 use super::{
-    attempt::{Attempt, Phase, Settlement},
+    attempt::{Attempt, Phase, Settlement, WorkKey},
     breaker::{self, Breaker, Open},
     decide::{Decision, Policy, open},
     memory::{Lease, Memory},
     settle,
 };
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 /// How many failures are told.
 const FAILURES: usize = 10;
@@ -66,10 +67,18 @@ pub struct Failed {
 
 /// Makes the report.
 #[must_use]
-pub fn report(policy: &Policy, attempts: &[Attempt], memory: &Memory, decision: &Decision) -> Report {
+pub fn report(
+    policy: &Policy,
+    attempts: &[Attempt],
+    memory: &Memory,
+    decision: &Decision,
+    now: Timestamp,
+) -> Report {
     let every = || attempts.iter().chain(memory.ghosts());
     let unsettled = || every().filter(|attempt| attempt.settled.is_none());
-    let mut errors: Vec<String> = memory.pauses.values().map(|pause| pause.error.clone()).collect();
+    // What was paused and is no longer was done, or is no longer to be done.
+    let paused = memory.pauses.values().filter(|pause| pause.until > now);
+    let mut errors: Vec<String> = paused.map(|pause| pause.error.clone()).collect();
     errors.sort();
     errors.dedup();
     errors.truncate(FAILURES);
@@ -89,9 +98,20 @@ pub fn report(policy: &Policy, attempts: &[Attempt], memory: &Memory, decision: 
     }
 }
 
-fn count<'a>(policy: &Policy, attempts: impl Iterator<Item = &'a Attempt>) -> Jobs {
-    let mut jobs = Jobs::default();
+/// The number of the last attempt of each work. What an earlier one came to is over.
+fn last_numbers<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> BTreeMap<&'a WorkKey, u32> {
+    let mut last = BTreeMap::new();
     for attempt in attempts {
+        let number: &mut u32 = last.entry(&attempt.key).or_default();
+        *number = attempt.number.max(*number);
+    }
+    last
+}
+
+fn count<'a>(policy: &Policy, attempts: impl Iterator<Item = &'a Attempt> + Clone) -> Jobs {
+    let mut jobs = Jobs::default();
+    let last = last_numbers(attempts.clone());
+    for attempt in attempts.filter(|attempt| last[&attempt.key] == attempt.number) {
         match (&attempt.phase, attempt.settled) {
             (_, Some(Settlement::Retried | Settlement::Returned)) => {}
             (Phase::Pending { .. }, _) => jobs.pending += 1,
@@ -108,19 +128,21 @@ fn count<'a>(policy: &Policy, attempts: impl Iterator<Item = &'a Attempt>) -> Jo
 
 fn failures<'a>(
     policy: &Policy,
-    attempts: impl Iterator<Item = &'a Attempt>,
+    attempts: impl Iterator<Item = &'a Attempt> + Clone,
     memory: &Memory,
 ) -> Vec<Failed> {
+    let last = last_numbers(attempts.clone());
     let of_jobs = attempts.filter_map(|attempt| match &attempt.phase {
         Phase::Failed { at, failure } => Some(Failed {
             identity: attempt.key.identity.clone(),
             key: Some(attempt.ticket.request.source.key.clone()),
             why: failure.why.clone(),
             attempt: attempt.number,
-            dead_lettered: match attempt.settled {
-                Some(settlement) => settlement == Settlement::DeadLettered,
-                None => settle::is_final(policy, attempt),
-            },
+            dead_lettered: last[&attempt.key] == attempt.number
+                && match attempt.settled {
+                    Some(settlement) => settlement == Settlement::DeadLettered,
+                    None => settle::is_final(policy, attempt),
+                },
             at: *at,
         }),
         _ => None,

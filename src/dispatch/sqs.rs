@@ -195,13 +195,19 @@ pub async fn send_all(account: &Account, queue_url: &str, bodies: &[String]) -> 
 /// A String attribute: bounded, and without characters that SQS does not take.
 #[must_use]
 pub fn attribute(value: &str) -> MessageAttributeValue {
-    let clean: String = value.chars().filter(|c| !c.is_control()).take(MAX_ATTRIBUTE).collect();
+    let clean: String = value.chars().filter(|c| is_taken(*c)).take(MAX_ATTRIBUTE).collect();
     let value = if clean.is_empty() { "-".to_owned() } else { clean };
     MessageAttributeValue::builder()
         .data_type("String")
         .string_value(value)
         .build()
         .expect("the data type is set")
+}
+
+/// Whether SQS takes a character: it refuses U+FFFE and U+FFFF, and control characters but three, which would
+/// break the line that the attribute is shown in.
+fn is_taken(character: char) -> bool {
+    !character.is_control() && !matches!(character, '\u{fffe}' | '\u{ffff}')
 }
 
 /// Failures that are the handle's own tell that it is no longer good; any other one may pass.

@@ -47,14 +47,27 @@ impl View {
         self.written.iter().filter_map(old).collect()
     }
 
+    /// Asks for one of them again later: whether it is there could not be told.
+    pub fn postpone(&mut self, name: &str, now: Timestamp) {
+        if let Some((_, at)) = self.written.get_mut(name) {
+            *at = now;
+        }
+    }
+
     /// When the next of them will be.
     #[must_use]
     pub fn next_doubt(&self) -> Option<Timestamp> {
         self.written.values().map(|(_, at)| *at + PATIENCE + SignedDuration::from_secs(1)).min()
     }
 
-    /// Reads what changed.
-    pub fn refresh(&mut self, jobs: &BTreeMap<String, Arc<Job>>, pods: &BTreeMap<String, Arc<Pod>>) {
+    /// Reads what changed. Jobs of another owner than the platform with this UID are left out: those of an
+    /// earlier one of the same name.
+    pub fn refresh(
+        &mut self,
+        uid: &str,
+        jobs: &BTreeMap<String, Arc<Job>>,
+        pods: &BTreeMap<String, Arc<Pod>>,
+    ) {
         let mut pods_of: HashMap<&str, Vec<&Pod>> = HashMap::new();
         for pod in pods.values() {
             if let Some(job) = outcome::job_of(pod) {
@@ -63,8 +76,13 @@ impl View {
         }
         self.written.retain(|name, (job, _)| jobs.get(name).is_none_or(|seen| is_newer(job, seen)));
         let written = self.written.iter().map(|(name, (job, _))| (name, job));
-        let current: BTreeMap<&String, &Job> =
-            jobs.iter().map(|(name, job)| (name, job.as_ref())).chain(written).collect();
+        let is_own = |job: &Job| job.owner_references().iter().any(|owner| owner.uid == uid);
+        let current: BTreeMap<&String, &Job> = jobs
+            .iter()
+            .map(|(name, job)| (name, job.as_ref()))
+            .chain(written)
+            .filter(|(_, job)| is_own(job))
+            .collect();
         self.attempts.retain(|name, _| current.contains_key(name));
         for (name, job) in current {
             let pods = pods_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
@@ -122,6 +140,7 @@ mod tests {
         }
         serde_json::from_value(json!({
             "metadata": {"name": attempt.name, "uid": "u", "resourceVersion": version,
+                         "ownerReferences": [{"apiVersion": "v", "kind": "k", "name": "tv", "uid": "platform"}],
                          "labels": {"streamingplatform.dev/attempt": "1"}, "annotations": annotations},
             "status": {"conditions": [{"type": "Complete", "status": "True"}]}
         }))
@@ -137,12 +156,19 @@ mod tests {
         let mut view = View::default();
         let none = BTreeMap::new();
         view.wrote(job("12", true), tests::time(0));
-        view.refresh(&watched(job("11", false)), &none);
+        view.refresh("platform", &watched(job("11", false)), &none);
         assert!(view.attempts()[0].settled.is_some());
         assert_eq!(view.doubtful(tests::time(60)).len(), 1);
-        view.refresh(&watched(job("13", false)), &none);
+        view.refresh("platform", &watched(job("13", false)), &none);
         assert!(view.attempts()[0].settled.is_none());
         assert!(view.doubtful(tests::time(60)).is_empty());
+    }
+
+    #[test]
+    fn jobs_of_an_earlier_platform_of_that_name_are_not_taken_for_ours() {
+        let mut view = View::default();
+        view.refresh("another", &watched(job("12", false)), &BTreeMap::new());
+        assert!(view.attempts().is_empty());
     }
 
     #[test]
@@ -151,10 +177,10 @@ mod tests {
         let none = BTreeMap::new();
         let made = job("12", false);
         view.wrote(made.clone(), tests::time(0));
-        view.refresh(&BTreeMap::new(), &none);
+        view.refresh("platform", &BTreeMap::new(), &none);
         assert_eq!(view.attempts().len(), 1);
         view.forget(&made.name_any());
-        view.refresh(&BTreeMap::new(), &none);
+        view.refresh("platform", &BTreeMap::new(), &none);
         assert!(view.attempts().is_empty());
     }
 }

@@ -25,9 +25,9 @@ pub mod workload;
 pub use references::references;
 
 use crate::{
-    api::{DataStatus, Endpoint},
+    api::{DataStatus, Endpoint, names},
     kinds::{Kind, ObjectKey},
-    observe::Observed,
+    observe::{Observed, Reference, Referenced},
     platform::{Platform, Scale},
 };
 use kube::api::DynamicObject;
@@ -178,8 +178,12 @@ pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
     plan.apply.sort_by_key(|desired| Kind::ALL.iter().position(|kind| *kind == desired.key.kind));
     plan.hand_over = intent.hand_over;
     plan.generate = intent.generate;
-    plan.generate
-        .retain(|secret| !observed.objects.contains_key(&ObjectKey::new(Kind::Secret, &secret.name)));
+    // One that someone else made is as good.
+    plan.generate.retain(|secret| {
+        let reference = Reference::Secret(secret.name.clone());
+        !observed.objects.contains_key(&ObjectKey::new(Kind::Secret, &secret.name))
+            && !matches!(observed.references.get(&reference), Some(Referenced::Present { .. }))
+    });
     plan.prune = observed
         .objects
         .iter()
@@ -236,7 +240,7 @@ fn summary(platform: &Platform, observed: &Observed) -> Summary {
     Summary {
         components: components.collect(),
         endpoints: platform.components.iter().map(|it| workload::route::endpoint(platform, it)).collect(),
-        database: platform.database.as_ref().map(|data| server::summary(platform, "database", data)),
-        cache: platform.cache.as_ref().map(|data| server::summary(platform, "cache", data)),
+        database: platform.database.as_ref().map(|data| server::summary(platform, names::DATABASE, data)),
+        cache: platform.cache.as_ref().map(|data| server::summary(platform, names::CACHE, data)),
     }
 }

@@ -6,7 +6,10 @@ use super::{Plan, WaitReason, plan, references, workload};
 use crate::{
     api::StreamingPlatform,
     kinds::Kind,
-    observe::{Observed, Reference, Referenced},
+    observe::{
+        Observed, Reference, Referenced,
+        aws::{DEAD_LETTER_QUEUE, EVENTS_QUEUE, WORK_QUEUE},
+    },
     platform::{Platform, Queue},
     settings::Settings,
     validate::{refusals, resolve},
@@ -119,12 +122,12 @@ fn one(
     preview.warnings.extend(refusals(&platform, settings).iter().map(ToString::to_string));
     if let Some(transcoding) = &platform.transcoding {
         let name = |suffix| match &transcoding.queue {
-            Queue::Existing { url, .. } if suffix == "transcoding" => url.clone(),
+            Queue::Existing { url, .. } if suffix == WORK_QUEUE => url.clone(),
             _ => format!("<url of {}>", platform.aws_name(suffix)),
         };
         let queues = observed.transcoding.get_or_insert_default();
-        queues.queue_url = Some(name("transcoding"));
-        queues.events_queue_url = Some(name("events"));
+        queues.queue_url = Some(name(WORK_QUEUE));
+        queues.events_queue_url = Some(name(EVENTS_QUEUE));
         preview.warnings.push(format!(
             "{}: names in AWS hold ten characters made from the platform's UID, which are shown as `xxxxxxxxxx`",
             platform.name
@@ -226,7 +229,7 @@ fn render(platform: &Platform, plan: Plan, preview: &mut Preview) -> Result<(), 
     if let Some(transcoding) = &platform.transcoding {
         let mut made = Vec::new();
         if let Queue::Managed { .. } = transcoding.queue {
-            made.extend(["transcoding", "dead-letter"].map(|it| format!("queue {}", platform.aws_name(it))));
+            made.extend([WORK_QUEUE, DEAD_LETTER_QUEUE].map(|it| format!("queue {}", platform.aws_name(it))));
         }
         made.push(format!("queue {}", platform.aws_name("events")));
         let buckets = [&transcoding.input, &transcoding.output];

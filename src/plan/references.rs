@@ -1,7 +1,7 @@
 //! The Secrets and ConfigMaps that pods read: what is observed of them, and what waits for them.
 
 use crate::{
-    api::{self, StreamingPlatform},
+    api::{self, StreamingPlatform, names},
     observe::Reference,
     platform::PlatformName,
 };
@@ -40,10 +40,13 @@ pub fn references(platform: &StreamingPlatform) -> BTreeSet<Reference> {
     let external = |connection: &Option<api::ExternalConnection>| {
         connection.as_ref().map(|it| it.secret_ref.name.clone())
     };
-    let database =
-        spec.database.as_ref().map(|it| external(&it.external).unwrap_or_else(|| name.child("database")));
-    let cache = spec.cache.as_ref().map(|it| external(&it.external).unwrap_or_else(|| name.child("cache")));
-    let token = spec.backend.as_ref().map(|_| name.child("api-token"));
+    let database = spec
+        .database
+        .as_ref()
+        .map(|it| external(&it.external).unwrap_or_else(|| name.child(names::DATABASE)));
+    let cache =
+        spec.cache.as_ref().map(|it| external(&it.external).unwrap_or_else(|| name.child(names::CACHE)));
+    let token = spec.backend.as_ref().map(|_| name.child(names::API_TOKEN));
     found.extend([database, cache, token].into_iter().flatten().map(Reference::Secret));
     found
 }

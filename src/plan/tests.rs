@@ -278,6 +278,7 @@ fn a_pod_template_does_not_weaken_a_container(#[case] fields: Value, #[case] exp
 #[case::token(json!({ "spec": { "automountServiceAccountToken": true } }), "automountServiceAccountToken must be false")]
 #[case::host_path(json!({ "spec": { "volumes": [{ "name": "v", "hostPath": { "path": "/" } }] } }), "hostPath is refused")]
 #[case::no_containers(json!({ "spec": { "containers": null } }), "containers is empty")]
+#[case::no_container(json!({ "spec": { "containers": ["x"] } }), "is no pod template")]
 #[case::no_labels(json!({ "metadata": { "labels": null } }), "labels must stay")]
 #[case::labels_of_another(json!({ "metadata": { "labels": { (names::LABEL_INSTANCE): "other" } } }), "labels must stay")]
 #[case::nobodys(json!({ "metadata": { "labels": { (names::LABEL_MANAGED_BY): null } } }), "labels must stay")]

@@ -151,9 +151,9 @@ pub fn plan(platform: &Platform, observed: Option<&Observed>, claimed_by: Option
     let mut plan = TranscodingPlan::default();
     let (Some(wanted), Some(observed)) = (&platform.transcoding, observed) else { return plan };
     if let Some(failure) = &observed.failure {
-        let reason =
-            if failure.credentials { ConditionReason::SecretMissing } else { ConditionReason::CallFailed };
-        plan.problem(reason, failure.message.clone(), false);
+        if failure.credentials {
+            plan.problem(ConditionReason::SecretMissing, failure.message.clone(), false);
+        }
     } else {
         queues(platform, wanted, observed, &mut plan);
         buckets(platform, wanted, observed, &mut plan);

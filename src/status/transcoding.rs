@@ -30,9 +30,14 @@ pub(super) fn parts(
         return Vec::new();
     }
     let ready = ready(observed, plan, applied);
-    // A setting that can lose messages some day does not keep the platform from serving today.
-    let serves = !matches!(&ready, Verdict::Stuck { reason: ConditionReason::QueueMisconfigured, .. })
-        || !is_there(observed);
+    // Neither a setting that can lose messages some day nor a call that fails now keeps a platform from serving
+    // whose queues and buckets are there.
+    let passing = matches!(
+        &ready,
+        Verdict::Stuck { reason: ConditionReason::QueueMisconfigured, .. }
+            | Verdict::Moving { reason: ConditionReason::CallFailed, .. }
+    );
+    let serves = !(passing && is_there(observed));
     let healthy = observed
         .dispatch
         .as_ref()
@@ -50,6 +55,10 @@ fn is_there(observed: &Observed) -> bool {
 fn ready(observed: &Observed, plan: &Plan, applied: &apply::aws::Applied) -> Verdict {
     if let Some(problem) = plan.transcoding.problems.first() {
         return Verdict::Stuck { reason: problem.reason, message: problem.message.clone() };
+    }
+    if let Some(failure) = observed.transcoding.as_ref().and_then(|there| there.failure.as_ref()) {
+        let message = failure.message.clone();
+        return Verdict::Moving { reason: ConditionReason::CallFailed, message };
     }
     if let Some(failure) = applied.failures.first() {
         let reason = if failure.waiting { ConditionReason::Waiting } else { ConditionReason::CallFailed };

@@ -109,7 +109,10 @@ fn ports(field: &str, ports: &[Port], findings: &mut Findings) -> Vec<Port> {
     for port in ports {
         let number = (port.container_port, port.protocol.unwrap_or_default());
         if !names.insert(&port.name) || !numbers.insert(number) {
-            findings.invalid(format!("{field}.ports[{}]", port.name), "two ports have this name or number");
+            findings.invalid(
+                format!("{field}.ports[{}]", port.name),
+                "two ports have this name, or its number and protocol; change one of them",
+            );
         }
     }
     ports.to_vec()

@@ -101,6 +101,7 @@ async fn what_the_administrator_does_not_allow_is_told() -> Result<()> {
     let test = Test::start("allowed").await?;
     let mut spec = components();
     spec["aws"] = json!({"region": "eu-central-1", "endpointURL": "http://evil.example"});
+    spec["transcoding"] = json!({});
     test.apply("tv", spec).await?;
     let status = test
         .status("tv", "it says so", |status| condition(status, ConditionType::Ready).1 == "NotAllowed")

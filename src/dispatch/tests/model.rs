@@ -184,15 +184,7 @@ impl World {
     fn execute(&mut self, step: &Step) -> Result<Done, StepError> {
         self.calls += 1;
         let down = || StepError { message: "down".into(), creation: false };
-        let of_queue = !matches!(
-            step,
-            Step::Create(_)
-                | Step::Hold { .. }
-                | Step::Abort { .. }
-                | Step::Remove { .. }
-                | Step::Settle { .. }
-        );
-        if of_queue && self.outage > 0 {
+        if self.outage > 0 {
             self.outage -= 1;
             return Err(down());
         }
@@ -317,12 +309,17 @@ impl World {
 
     /// Lets the dispatcher run until it has nothing to do, or dies.
     fn run(&mut self, memory: &mut Memory, mut crash: Option<usize>) -> Option<Timestamp> {
+        let mut failed: Vec<Step> = Vec::new();
         for _ in 0..300 {
             let attempts = self.attempts();
-            memory.observe(&attempts, VISIBILITY, self.now);
+            memory.observe(&attempts, &self.policy, self.now);
             let decision = decide(&self.policy, &attempts, memory, self.now);
             for step in &decision.steps {
+                assert!(!failed.contains(step), "{step:?} failed and is tried again at once");
                 let result = self.execute(step);
+                if result.is_err() {
+                    failed.push(step.clone());
+                }
                 memory.fold(step, &result, VISIBILITY, self.now);
                 if let Some(left) = &mut crash {
                     if *left == 0 {

@@ -17,7 +17,7 @@ use std::collections::BTreeMap;
 /// A dispatcher that has seen these Jobs since `since`.
 fn seen(attempts: &[Attempt], since: Timestamp) -> Memory {
     let mut memory = Memory::default();
-    memory.observe(attempts, VISIBILITY, since);
+    memory.observe(attempts, &policy(), since);
     memory
 }
 
@@ -167,7 +167,7 @@ fn a_heartbeat_never_reaches_beyond_twelve_hours() {
     assert!(names(&decision.steps).contains(&"extend 1 for 25 s".into()));
     memory.leases.insert("m-a".into(), Lease::Until(last));
     assert!(!names(&decide(&policy(), &jobs, &memory, near).steps).iter().any(|it| it.starts_with("extend")));
-    memory.observe(&jobs, VISIBILITY, last);
+    memory.observe(&jobs, &policy(), last);
     assert_eq!(memory.lease("m-a"), Some(Lease::Lapsed));
 }
 
@@ -248,11 +248,11 @@ fn a_redrive_that_overtakes_the_settlement_waits_for_it() {
 fn a_job_that_someone_deletes_is_a_failed_attempt() {
     let jobs = [attempt("a", 1, time(0))];
     let mut memory = seen(&jobs, time(0));
-    memory.observe(&[], VISIBILITY, time(5));
+    memory.observe(&[], &policy(), time(5));
     assert_eq!(names(&play(&policy(), &[], &mut memory, time(5))), ["announce Retrying"]);
     let steps = decide(&policy(), &[], &memory, time(20)).steps;
     assert!(names(&steps).contains(&"create 2".to_owned()));
-    let told = report(&policy(), &[], &memory, &Decision::default());
+    let told = report(&policy(), &[], &memory, &Decision::default(), time(0));
     assert_eq!(told.failures[0].why.reason, Reason::JobDeleted);
 }
 
@@ -329,7 +329,7 @@ fn a_platform_that_is_deleted_lets_jobs_end_and_gives_the_rest_back() {
     let steps = names(&play(&draining, &jobs[..1], &mut memory, time(100)));
     assert!(steps.contains(&"remove".to_owned()), "{steps:?}");
     assert!(steps.contains(&"return for 0 s".to_owned()), "{steps:?}");
-    memory.observe(&[], VISIBILITY, time(101));
+    memory.observe(&[], &policy(), time(101));
     assert!(decide(&draining, &[], &memory, time(101)).drained);
 }
 
@@ -342,7 +342,7 @@ fn what_is_not_understood_is_dead_lettered_without_a_job() {
     assert_eq!(names(&steps), ["dead-letter INVALID_MESSAGE", "announce DeadLettered", "delete 1"]);
     let Step::Announce { event, .. } = &steps[1] else { panic!() };
     assert_eq!((event.data.attempt, event.data.outcome), (0, Outcome::DeadLettered));
-    assert_eq!(report(&policy(), &[], &memory, &Decision::default()).failures[0].key, None);
+    assert_eq!(report(&policy(), &[], &memory, &Decision::default(), time(0)).failures[0].key, None);
 }
 
 #[test]
@@ -371,5 +371,5 @@ fn an_open_breaker_lets_one_probe_through() {
     jobs.push(attempt("x", 1, time(100)));
     let decision = decide(&policy(), &jobs, &seen(&jobs, time(100)), time(100));
     assert_eq!(decision.receive, 0);
-    assert!(report(&policy(), &jobs, &seen(&jobs, time(100)), &decision).breaker.is_some());
+    assert!(report(&policy(), &jobs, &seen(&jobs, time(100)), &decision, time(100)).breaker.is_some());
 }

@@ -92,7 +92,8 @@ struct Seen {
     uid: String,
     generation: i64,
     transcoding: Transcoding,
-    settings_at: Instant,
+    /// When all settings were read; none: some could not be.
+    settings_at: Option<Instant>,
     depth_at: Instant,
 }
 
@@ -148,31 +149,27 @@ impl Observer {
         let fresh = before.as_ref().is_some_and(|seen| {
             seen.generation == generation
                 && seen.transcoding.is_complete()
-                && seen.settings_at.elapsed() < SETTINGS + jitter(&uid)
+                && seen.settings_at.is_some_and(|at| at.elapsed() < SETTINGS + jitter(&uid))
         });
         let now = Instant::now();
-        let observed = match (account, before) {
-            (Err(failure), before) => Err((failure.clone(), before)),
-            (Ok(account), Some(before)) if fresh => refresh_depth(account, before, busy).await,
-            (Ok(account), before) => match settings(account, platform, wanted).await {
-                Ok(transcoding) => Ok(Seen { uid, generation, transcoding, settings_at: now, depth_at: now }),
-                Err(message) => Err((Failure { credentials: false, message }, before)),
-            },
-        };
-        let mut transcoding = match observed {
-            Ok(seen) => {
-                let transcoding = seen.transcoding.clone();
-                self.memory().insert(key, seen);
-                transcoding
+        let (seen, failure) = match (account, before) {
+            (Err(failure), before) => (before, Some(failure.clone())),
+            (Ok(account), Some(before)) if fresh => {
+                let (seen, failure) = refresh_depth(account, before, busy).await;
+                (Some(seen), failure)
             }
-            Err((failure, before)) => {
-                let last = before.as_ref().map(|seen| seen.transcoding.clone()).unwrap_or_default();
-                if let Some(seen) = before {
-                    self.memory().insert(key, seen);
-                }
-                Transcoding { failure: Some(failure), ..last }
+            (Ok(account), before) => {
+                let before = before.map(|seen| seen.transcoding).unwrap_or_default();
+                let (transcoding, failure) = settings(account, platform, wanted, before).await;
+                let settings_at = failure.is_none().then_some(now);
+                (Some(Seen { uid, generation, transcoding, settings_at, depth_at: now }), failure)
             }
         };
+        let mut transcoding = seen.as_ref().map(|seen| seen.transcoding.clone()).unwrap_or_default();
+        transcoding.failure = failure;
+        if let Some(seen) = seen {
+            self.memory().insert(key, seen);
+        }
         transcoding.seen_buckets = seen_buckets(resource);
         transcoding.refresh_after = if busy { BUSY } else { IDLE };
         Some(transcoding)
@@ -200,7 +197,40 @@ fn seen_buckets(resource: &StreamingPlatform) -> BTreeSet<String> {
     status.into_iter().flat_map(|it| [it.input_bucket.clone(), it.output_bucket.clone()]).flatten().collect()
 }
 
-async fn settings(account: &Account, platform: &Platform, wanted: &Wanted) -> Result<Transcoding, String> {
+/// Reads all settings. What can't be read stays as it was `before`, and why is told beside it: trouble with a
+/// bucket is no reason to leave a queue alone.
+async fn settings(
+    account: &Account,
+    platform: &Platform,
+    wanted: &Wanted,
+    before: Transcoding,
+) -> (Transcoding, Option<Failure>) {
+    let (queues, buckets) =
+        tokio::join!(Box::pin(queues(account, platform, wanted)), Box::pin(buckets(account, wanted)));
+    let mut seen = before;
+    let mut failures = Vec::new();
+    match queues {
+        Ok([work, dead_letter, events]) => {
+            seen.queue_url = work.as_ref().map(|queue| queue.url.clone());
+            seen.events_queue_url = events.as_ref().map(|queue| queue.url.clone());
+            (seen.queue, seen.dead_letter, seen.events) = (work, dead_letter, events);
+        }
+        Err(message) => failures.push(message),
+    }
+    match buckets {
+        Ok([input, output]) => (seen.input, seen.output) = (input, output),
+        Err(message) => failures.push(message),
+    }
+    let failure =
+        (!failures.is_empty()).then(|| Failure { credentials: false, message: failures.join("; ") });
+    (seen, failure)
+}
+
+async fn queues(
+    account: &Account,
+    platform: &Platform,
+    wanted: &Wanted,
+) -> Result<[Option<sqs::Queue>; 3], String> {
     let (work, dead_letter) = match &wanted.queue {
         Queue::Managed { .. } => tokio::try_join!(
             sqs::find(account, platform.aws_name(WORK_QUEUE)),
@@ -210,33 +240,23 @@ async fn settings(account: &Account, platform: &Platform, wanted: &Wanted) -> Re
             tokio::try_join!(sqs::describe(account, url), sqs::describe(account, dead_letter_url))?
         }
     };
-    let (events, input, output) = tokio::try_join!(
-        sqs::find(account, platform.aws_name(EVENTS_QUEUE)),
+    Ok([work, dead_letter, sqs::find(account, platform.aws_name(EVENTS_QUEUE)).await?])
+}
+
+async fn buckets(account: &Account, wanted: &Wanted) -> Result<[Option<s3::Bucket>; 2], String> {
+    let (input, output) = tokio::try_join!(
         s3::describe(account, &wanted.input.name, wanted.input.managed.is_some()),
         s3::describe(account, &wanted.output.name, wanted.output.managed.is_some()),
     )?;
-    Ok(Transcoding {
-        queue_url: work.as_ref().map(|queue| queue.url.clone()),
-        events_queue_url: events.as_ref().map(|queue| queue.url.clone()),
-        queue: work,
-        dead_letter,
-        events,
-        input,
-        output,
-        ..Transcoding::default()
-    })
+    Ok([input, output])
 }
 
 /// Reads only how much is on the queues. One that is gone is looked for anew the next time.
-async fn refresh_depth(
-    account: &Account,
-    mut seen: Seen,
-    busy: bool,
-) -> Result<Seen, (Failure, Option<Seen>)> {
+async fn refresh_depth(account: &Account, mut seen: Seen, busy: bool) -> (Seen, Option<Failure>) {
     // A little less, so that a reconcile which comes for it at this interval finds it due.
     let interval = if busy { BUSY } else { IDLE };
     if seen.depth_at.elapsed() + Duration::from_secs(1) < interval {
-        return Ok(seen);
+        return (seen, None);
     }
     let url = |queue: &Option<sqs::Queue>| queue.as_ref().map(|it| it.url.clone()).unwrap_or_default();
     let (work, dead_letter) = (url(&seen.transcoding.queue), url(&seen.transcoding.dead_letter));
@@ -245,11 +265,11 @@ async fn refresh_depth(
             set_depth(&mut seen.transcoding.queue, work);
             set_depth(&mut seen.transcoding.dead_letter, dead_letter);
         }
-        Err(message) => return Err((Failure { credentials: false, message }, Some(seen))),
+        Err(message) => return (seen, Some(Failure { credentials: false, message })),
     }
     seen.transcoding.queue_url = seen.transcoding.queue.as_ref().map(|queue| queue.url.clone());
     seen.depth_at = Instant::now();
-    Ok(seen)
+    (seen, None)
 }
 
 fn set_depth(queue: &mut Option<sqs::Queue>, depth: Option<QueueDepth>) {

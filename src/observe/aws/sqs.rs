@@ -42,7 +42,7 @@ pub async fn find(account: &Account, name: String) -> Result<Option<Queue>, Stri
 /// # Errors
 /// What AWS says, in a sentence.
 pub async fn describe(account: &Account, url: &str) -> Result<Option<Queue>, String> {
-    let Some(mut attributes) = attributes(account, url, QueueAttributeName::All).await? else {
+    let Some(mut attributes) = attributes(account, url).await? else {
         return Ok(None);
     };
     let tags = match account.sqs.list_queue_tags().queue_url(url).send().await {
@@ -61,15 +61,12 @@ pub async fn describe(account: &Account, url: &str) -> Result<Option<Queue>, Str
 /// # Errors
 /// What AWS says, in a sentence.
 pub async fn depth(account: &Account, url: &str) -> Result<Option<QueueDepth>, String> {
-    Ok(attributes(account, url, QueueAttributeName::All).await?.as_ref().map(depth_of))
+    Ok(attributes(account, url).await?.as_ref().map(depth_of))
 }
 
-async fn attributes(
-    account: &Account,
-    url: &str,
-    names: QueueAttributeName,
-) -> Result<Option<BTreeMap<String, String>>, String> {
-    match account.sqs.get_queue_attributes().queue_url(url).attribute_names(names).send().await {
+async fn attributes(account: &Account, url: &str) -> Result<Option<BTreeMap<String, String>>, String> {
+    let request = account.sqs.get_queue_attributes().queue_url(url);
+    match request.attribute_names(QueueAttributeName::All).send().await {
         Ok(output) => {
             let attributes: HashMap<_, _> = output.attributes.unwrap_or_default();
             Ok(Some(attributes.into_iter().map(|(name, value)| (name.as_str().to_owned(), value)).collect()))

@@ -15,8 +15,6 @@ use serde_json::{Value, json};
 
 /// Where a Job may write; also in its `SCRATCH_DIR`.
 pub const SCRATCH: &str = "/scratch";
-/// Name of the container that keeps the Job contract.
-pub const CONTAINER: &str = names::TRANSCODER;
 
 /// The Job of a platform without name, identity, attempt and request. `None` without transcoding.
 ///
@@ -51,7 +49,7 @@ pub fn prototype(platform: &Platform) -> Option<Job> {
 pub(super) fn pod_template(platform: &Platform, transcoding: &Transcoding) -> Value {
     let job = &transcoding.job;
     let container = Container {
-        name: CONTAINER.to_owned(),
+        name: names::TRANSCODER.to_owned(),
         image: Some(job.image.reference.clone()),
         env: Some(environment::of_job(platform)),
         resources: Some(job.resources.clone()),

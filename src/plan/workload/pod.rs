@@ -135,6 +135,10 @@ pub(in crate::plan) fn finish(
 
 /// A container that the user may have added: restricted, and with requests if it names no resources.
 fn complete(container: &mut Value) {
+    // What is no object is no container; the lint tells so.
+    if !container.is_object() {
+        return;
+    }
     merge::fill(container, &json!({ "securityContext": restricted() }));
     if container.get("resources").is_none() {
         container["resources"] = json!({ "requests": { "cpu": "10m", "memory": "32Mi" } });
