@@ -153,3 +153,45 @@ fn failure(failed: &Failed) -> JobFailure {
         time: Time(failed.at),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        observe::aws::{Failure, Transcoding, s3::Bucket},
+        plan::testing::{Cluster, from_spec},
+    };
+    use serde_json::json;
+
+    /// The part of queues and buckets, where AWS does not answer and `there` is what was seen before.
+    fn unanswered(there: Transcoding) -> Part {
+        let resource = from_spec(json!({"aws": {"region": "eu-central-1"}, "transcoding": {}}));
+        let (platform, plan) = Cluster::default().plan(&resource);
+        let failure = Some(Failure { credentials: false, message: "no answer in time".into() });
+        let transcoding = Some(Transcoding { failure, ..there });
+        let observed = Observed { transcoding, ..Observed::default() };
+        parts(&platform, &observed, &plan, &apply::aws::Applied::default(), Timestamp::UNIX_EPOCH).remove(0)
+    }
+
+    #[test]
+    fn aws_that_does_not_answer_stalls_nothing_and_stops_no_platform_that_serves() {
+        let queue = Some(sqs::Queue::default());
+        let bucket = Some(Bucket::default());
+        let complete = Transcoding {
+            queue: queue.clone(),
+            dead_letter: queue.clone(),
+            events: queue,
+            input: bucket.clone(),
+            output: bucket,
+            ..Transcoding::default()
+        };
+        let moving = |part: &Part| {
+            matches!(&part.verdict, Verdict::Moving { reason: ConditionReason::CallFailed, message }
+                if message == "no answer in time")
+        };
+        let part = unanswered(complete);
+        assert!(moving(&part) && !part.serves, "{part:?}");
+        let part = unanswered(Transcoding::default());
+        assert!(moving(&part) && part.serves, "{part:?}");
+    }
+}
