@@ -101,15 +101,20 @@ async fn what_the_administrator_does_not_allow_is_told() -> Result<()> {
     let test = Test::start("allowed").await?;
     let mut spec = components();
     spec["aws"] = json!({"region": "eu-central-1", "endpointURL": "http://evil.example"});
-    spec["transcoding"] = json!({});
     test.apply("tv", spec).await?;
     let status = test
         .status("tv", "it says so", |status| condition(status, ConditionType::Ready).1 == "NotAllowed")
         .await?;
     let (_, _, message) = condition(&status, ConditionType::Stalled);
     assert!(message.contains("spec.aws.endpointURL"), "{message}");
-    assert!(message.contains("--operator-identity-namespaces"), "{message}");
     test.apply("tv", components()).await?;
     test.ready("tv").await?;
+
+    test.apply("own", json!({"aws": {"region": "eu-central-1"}, "transcoding": {}})).await?;
+    let status = test
+        .status("own", "it says so", |status| condition(status, ConditionType::Ready).1 == "NotAllowed")
+        .await?;
+    let (_, _, message) = condition(&status, ConditionType::Stalled);
+    assert!(message.contains("--operator-identity-namespaces"), "{message}");
     test.operator.stop().await
 }

@@ -411,7 +411,8 @@ async fn a_resync_asks_for_what_has_no_output_and_nothing_else() -> Result<()> {
     silent.notification_configuration(NotificationConfiguration::builder().build()).send().await?;
     let done = aws.put(scene.input(), "done.mp4", "video").await?;
     let output = scene.status.output_bucket.as_deref().unwrap_or_default();
-    aws.put(output, &format!("{}/job.json", done.identity()), "{}").await?;
+    let record = aws.s3.put_object().bucket(output).key(format!("{}/job.json", done.identity()));
+    record.body(b"{}".to_vec().into()).send().await?;
     let replaced = aws.put(scene.input(), "twice.mp4", "video").await?;
     let latest = aws.put(scene.input(), "twice.mp4", "video again").await?;
     aws.put(scene.input(), "deleted.mp4", "video").await?;
