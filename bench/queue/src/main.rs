@@ -103,7 +103,7 @@ async fn main() -> Result<()> {
         measured = bench.run() => measured,
         _ = signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
     };
-    let cleaned = bench.clean_up().await;
+    let cleaned = Box::pin(bench.clean_up()).await;
     let report = report(&measured?, &load)?;
     cleaned?;
     ensure!(report <= LIMIT, "the operator takes {report:.2} times as long; at most {LIMIT} is allowed");
@@ -246,8 +246,8 @@ impl Bench {
     /// Deletes what the run made, however far it came.
     async fn clean_up(&self) -> Result<()> {
         // The platform goes first: what settles it with AWS needs the Secret, which goes with the namespace.
-        let platform =
-            gone::<StreamingPlatform>(Api::namespaced(self.client.clone(), &self.name), PLATFORM).await;
+        let platforms: Api<StreamingPlatform> = Api::namespaced(self.client.clone(), &self.name);
+        let platform = Box::pin(gone(platforms, PLATFORM)).await;
         let queue = self.sqs.delete_queue().queue_url(&self.bare_queue).send().await;
         let namespace = gone::<Namespace>(Api::all(self.client.clone()), &self.name).await;
         platform?;
