@@ -155,7 +155,7 @@ pub(crate) fn refusals(platform: &Platform, settings: &Settings) -> Vec<Invalid>
                 format!(
                     "without roleARN or credentialsSecretRef the operator's own identity would be used, which namespace {namespace} may not; set one of them, or ask the administrator to add the namespace to the operator's --operator-identity-namespaces"
                 ),
-            )
+            );
         }
         Credentials::Role(_) | Credentials::Operator | Credentials::Secret(_) => {}
     }
