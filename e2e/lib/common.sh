@@ -6,11 +6,14 @@ REPO_DIR=$(dirname "$E2E_DIR")
 CACHE=${STREAMING_OPERATOR_CACHE:-$HOME/.cache/streaming-operator}
 STATE=$CACHE/state
 LOGS=$CACHE/logs
-mkdir -p "$STATE" "$LOGS"
 export E2E_DIR REPO_DIR CACHE STATE LOGS
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
+
+[[ $CACHE == /* && $CACHE$REPO_DIR != *[[:space:]]* ]] ||
+  die "the checkout and the cache need absolute paths without blanks: $REPO_DIR and $CACHE (STREAMING_OPERATOR_CACHE)"
+mkdir -p "$STATE" "$LOGS"
 
 # Minutes and seconds since the first script of this run started; children inherit the start.
 : "${RUN_STARTED:=$EPOCHSECONDS}"
@@ -22,18 +25,32 @@ hash_of() {
   find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sed "s|$REPO_DIR/||" | sha256sum | cut -c1-12
 }
 
+# A run that is told to end takes the step that it waits for with it: the whole process group. A subshell
+# forgets its parent's traps, so each that runs steps sets them again.
+STEP=
+end_with_step() {
+  trap '[[ -z $STEP ]] || kill -- "-$STEP" 2>/dev/null || true' EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM
+}
+end_with_step
+
 # step TITLE COMMAND...: runs a long command with its output in a log. It prints a line at the start,
 # a heartbeat with the log's last line every 15 s, and the time it took; the log's end when it fails.
 step() {
-  local title=$1 log status=0 began pid
+  local title=$1 log status=0 began
   shift
+  end_with_step
   log=$LOGS/$(tr -cs 'a-zA-Z0-9\n' - <<<"$title").$$.log
   began=$EPOCHSECONDS
   say "[$(elapsed)] $title"
+  set -m # a process group of its own
   ("$@") >"$log" 2>&1 </dev/null &
-  pid=$!
-  heartbeat "$pid" "$title" "$log" "$began" &
-  wait "$pid" || status=$?
+  STEP=$!
+  set +m
+  heartbeat "$STEP" "$title" "$log" "$began" &
+  wait "$STEP" || status=$?
+  STEP=
   wait $! || true
   if ((status)); then
     tail -n 40 "$log" >&2
