@@ -14,7 +14,7 @@ demo-info: ## where the running demo is, as JSON (use make -s)
 demo-down: ## take the demo away
 	@e2e/demo-down.sh demo
 
-test: ## everything that CI runs: lint and unit
+test: ## everything that CI runs: lint, unit and e2e-test
 	@e2e/test.sh all
 
 lint: ## format, clippy, cargo deny, chart, scripts, generated files
@@ -29,10 +29,10 @@ fmt: ## format the Rust code
 generate: ## write the CRD, the RBAC rules and the chart's README
 	@e2e/test.sh generate
 
-e2e-up: ## bring the tests' cluster, emulator and operator up, beside a demo
+e2e-up: ## bring the tests' cluster, emulator and operator up; a demo may run beside
 	@e2e/up.sh test
 
-e2e-test: ## tests on the kind cluster and in a browser
+e2e-test: ## tests on a kind cluster, which stays up, and in a browser
 	@e2e/test.sh cluster
 
 e2e-down: ## take the tests' environment away

@@ -4,9 +4,9 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/load.sh"
 
+environment_lock "${1:-demo}"
 engine_use
 use_tools
 environment "${1:-demo}"
-environment_lock
 environment_down
 say "$CLUSTER is gone"

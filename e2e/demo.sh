@@ -4,9 +4,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/load.sh"
 . "$E2E_DIR/lib/video.sh"
 
-prepare_machine
-environment demo
-environment_lock
+environment_lock demo
 environment_up
 step "apply examples/demo.yaml" platform_apply
 step "wait until the platform is ready" platform_ready

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# `make test`: lints, generated files, unit, golden and API-server tests, and the application in a browser.
-# Parts by name: `test.sh lint`, `unit`, and `cluster`, the tests on kind, which are a command of their own;
-# `generate` writes what is generated.
+# `make test`: lints, generated files, unit, golden and API-server tests, the application in a browser, and the
+# whole on a kind cluster. That one is the environment `test`, which a demo may run beside; it stays up for the
+# next run until `make e2e-down`. Parts by name: `test.sh lint`, `unit`, `cluster`; `generate` writes what is
+# generated.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/load.sh"
 . "$E2E_DIR/lib/cargo-tools.sh"
@@ -9,7 +10,7 @@ set -euo pipefail
 cd "$REPO_DIR"
 
 prepare_checks() {
-  [[ -z $(machine_missing) ]] || step "install Debian packages" machine_packages
+  machine_ready
   ensure_tools "${CLIENT_TOOLS[@]}" "${CHECK_TOOLS[@]}"
   ensure_cargo_tools
   [[ -e $(ministack_dir) ]] || step "install ministack" build_once "$(ministack_dir)" build_ministack
@@ -25,7 +26,7 @@ npm_packages() {
 lint() {
   check "cargo fmt" cargo fmt --all --check
   check "clippy" cargo clippy --locked --workspace --all-targets -- --deny warnings
-  check "cargo deny" deny_dependencies
+  lint_dependencies
   check "web types and lints" npm --prefix "$WEB" run lint
   check "shellcheck" lint_scripts
   check "chart" lint_chart
@@ -39,10 +40,11 @@ unit() {
 }
 
 cluster() {
-  prepare_machine
+  environment_lock test
+  keep "the tests' cluster" environment_up
+  ((KEPT == 0)) || return 0
+  engine_use
   environment test
-  environment_lock
-  environment_up
   suite "Rust: kind cluster" "Summary|tests? run" cluster_tests
   suite "browser: platform" "^(# |ℹ )pass" browser_platform_tests
 }
@@ -52,6 +54,7 @@ case ${1:-all} in
   all)
     lint
     unit
+    cluster
     ;;
   lint | unit | cluster) "$1" ;;
   generate) step "generate" generate ;;

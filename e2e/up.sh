@@ -4,7 +4,5 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/load.sh"
 
-prepare_machine
-environment "${1:?which environment: demo or test}"
-environment_lock
+environment_lock "${1:?which environment: demo or test}"
 environment_up

@@ -25,8 +25,10 @@ cluster_resolv_conf() {
   awk '$1 == "nameserver" && $2 !~ /^127\.|^::1/' /etc/resolv.conf | grep . || echo "nameserver $ENGINE_BRIDGE"
 }
 
+# The audit policy is copied: the cluster outlives the checkout that made it.
 cluster_config() {
   local dir=$STATE/$CLUSTER
+  cp "$E2E_DIR/cluster/audit-policy.yaml" "$dir/audit-policy.yaml"
   cluster_resolv_conf >"$dir/resolv.conf"
   mkdir -p "$dir/audit"
   cat <<YAML
@@ -43,7 +45,7 @@ nodes:
       - {containerPort: 30080, hostPort: $FRONTEND_PORT, listenAddress: 127.0.0.1}
     extraMounts:
       - {hostPath: $dir/resolv.conf, containerPath: /kind/resolv.conf, readOnly: true}
-      - {hostPath: $E2E_DIR/cluster/audit-policy.yaml, containerPath: /kind/audit-policy.yaml, readOnly: true}
+      - {hostPath: $dir/audit-policy.yaml, containerPath: /kind/audit-policy.yaml, readOnly: true}
       - {hostPath: $dir/audit, containerPath: /kind/audit}
 kubeadmConfigPatches:
   - |
@@ -68,23 +70,37 @@ cluster_exists() { kind get clusters 2>/dev/null | grep -qx "$CLUSTER"; }
 
 cluster_answers() { kubectl get --raw /readyz --request-timeout 5s; }
 
-# A busy API server gets half a minute to answer before its cluster counts as broken.
-cluster_healthy() {
-  cluster_exists && (wait_for 30 "the API server" cluster_answers)
+# cluster_lost: there is none, it never was whole, or its node does not run under the address that it was made
+# for, as may be after a restart of the engine. To make it anew takes no longer than to mend it.
+cluster_lost() {
+  local node=$CLUSTER-control-plane address
+  [[ -s $KUBECONFIG ]] || return 0
+  address=$(docker inspect --format '{{if .State.Running}}{{.NetworkSettings.Networks.kind.IPAddress}}{{end}}' "$node" 2>/dev/null) || return 0
+  [[ -n $address ]] || return 0
+  ! docker exec "$node" grep -q -- "--advertise-address=$address\$" /etc/kubernetes/manifests/kube-apiserver.yaml
 }
 
+# The kubeconfig is there once the cluster is whole.
 cluster_create() {
-  cluster_exists && kind delete cluster --name "$CLUSTER"
+  local new=$KUBECONFIG.new
+  cluster_down
+  rm -f "$KUBECONFIG" "$new"
   cluster_config >"$STATE/$CLUSTER/kind.yaml"
   kind create cluster --name "$CLUSTER" --config "$STATE/$CLUSTER/kind.yaml" \
-    --image "$(node_image_name)" --kubeconfig "$KUBECONFIG" --wait 180s 8>&-
-  kubectl apply -f "$E2E_DIR/cluster/metrics-server.yaml"
+    --image "$(node_image_name)" --kubeconfig "$new" --wait 180s
+  kubectl --kubeconfig "$new" apply -f "$E2E_DIR/cluster/metrics-server.yaml"
+  mv "$new" "$KUBECONFIG"
 }
 
-# cluster_up: the environment's cluster, reused when it answers. After a restart of the engine it does not,
-# since its node may have another address; then it is made anew, which takes no longer than mending it.
+# cluster_up: the environment's cluster. One whose node runs may hold somebody's data, and is not given up
+# because it is slow to answer.
 cluster_up() {
-  cluster_healthy 2>/dev/null || step "create the cluster $CLUSTER" cluster_create
+  if cluster_lost; then
+    step "create the cluster $CLUSTER" cluster_create
+  elif ! cluster_answers >/dev/null 2>&1; then
+    step "wait for the cluster $CLUSTER" wait_for 300 \
+      "the API server of $CLUSTER, though its node runs; to have it anew, take it away: e2e/demo-down.sh $ENVIRONMENT" cluster_answers
+  fi
 }
 
 cluster_down() {

@@ -19,20 +19,32 @@ exec "$(dirname "$0")/python" -m ministack "$@"
 SH
 }
 
+# emulator_alive [DIR]: the emulator that keeps its state there runs; by default this environment's.
 emulator_alive() {
   local pid
-  pid=$(cat "$EMULATOR/pid" 2>/dev/null) && [[ $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) == *"-m ministack"* ]]
+  pid=$(cat "${1:-$EMULATOR}/pid" 2>/dev/null) && [[ $(tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null) == *"-m ministack"* ]]
 }
+
+# emulators_alive: that of any environment runs.
+emulators_alive() {
+  local dir
+  for dir in "$STATE"/*/emulator; do emulator_alive "$dir" && return; done
+  return 1
+}
+
+emulator_serves() { emulator_alive && curl -fsS "$AWS_ENDPOINT/_ministack/health"; }
 
 emulator_start() {
   emulator_alive && return
+  ! curl --silent --output /dev/null --max-time 5 "$AWS_ENDPOINT" ||
+    die "$AWS_ENDPOINT is where the emulator will be, and another process answers there"
   mkdir -p "$EMULATOR"
   env -u AWS_ENDPOINT_URL PERSIST_STATE=1 STATE_DIR="$EMULATOR/state" S3_PERSIST=1 S3_DATA_DIR="$EMULATOR/s3" \
     BIND_HOST="$ENGINE_BRIDGE" MINISTACK_HOST="$ENGINE_BRIDGE" GATEWAY_PORT="$AWS_PORT" \
     MINISTACK_REGION="$AWS_REGION" SFTP_ENABLED=0 IOT_MTLS_ENABLED=0 LOG_LEVEL=WARNING \
-    setsid "$(ministack_dir)/bin/ministack" </dev/null >"$LOGS/emulator-$CLUSTER.log" 2>&1 8>&- 9>&- &
+    setsid "$(ministack_dir)/bin/ministack" </dev/null >"$LOGS/emulator-$CLUSTER.log" 2>&1 6>&- 8>&- 9>&- &
   echo $! >"$EMULATOR/pid"
-  wait_for 30 "the emulator (log: $LOGS/emulator-$CLUSTER.log)" curl -fsS "$AWS_ENDPOINT/_ministack/health"
+  wait_for 30 "the emulator (log: $LOGS/emulator-$CLUSTER.log)" emulator_serves
 }
 
 # emulator_up: starts the environment's emulator unless it runs.

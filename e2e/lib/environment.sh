@@ -24,18 +24,21 @@ environment() {
   export AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_ENDPOINT_URL
 }
 
-# Waits for another run that works on the same environment. The lock goes with this process.
+# environment_lock NAME: waits for another run that works on the same environment, and keeps the engine up
+# meanwhile. The locks go with this process.
 environment_lock() {
+  environment "$1"
+  engine_lock
   exec 8>"$STATE/$CLUSTER/lock"
-  flock -n 8 || { say "another run works on the environment $ENVIRONMENT; waiting for it"; flock 8; }
+  flock -n 8 || { say "another run works on the environment $1; waiting for it"; flock 8; }
 }
 
-# prepare_machine: packages, tools, engine, node image and base images; each only if it is missing.
+# prepare_machine: packages, engine, tools, node image and base images; each only if it is missing.
 prepare_machine() {
-  [[ -z $(machine_missing) ]] || step "install Debian packages" machine_packages
+  machine_ready
+  engine_up
   ensure_tools "${CLIENT_TOOLS[@]}"
   use_tools
-  engine_up
   if ((ENGINE_OWN)); then
     ensure_tools "${NODE_TOOLS[@]}"
     [[ -e $(node_image_dir) ]] || step "build the node image" build_once "$(node_image_dir)" build_node_image
@@ -44,8 +47,10 @@ prepare_machine() {
   step "base images" base_images_up
 }
 
-# environment_up: emulator, images, cluster, operator. Each step finds out by itself what is there.
+# environment_up: machine, emulator, images, cluster, operator. Each step finds out by itself what is there.
 environment_up() {
+  prepare_machine
+  environment "$ENVIRONMENT" # again, with the engine's address
   step "AWS emulator" emulator_up
   images_up
   cluster_up
@@ -53,10 +58,12 @@ environment_up() {
   step "install the operator" operator_install
 }
 
-# environment_down: takes the environment away with its data, and our engine when nothing else uses it.
+# environment_down: takes the environment away with its data, and our engine when nothing else uses it. A
+# cluster outlives an engine that was killed, and only an engine can delete it.
 environment_down() {
+  [[ ! -e $STATE/$CLUSTER/kind.yaml ]] || engine_up
   cluster_down
   emulator_down
   find "$STATE/$CLUSTER" -mindepth 1 -maxdepth 1 ! -name lock -exec rm -rf {} +
-  if ((ENGINE_OWN)) && [[ -z $(docker ps --quiet) ]]; then engine_down; fi
+  if ((ENGINE_OWN)); then engine_down; fi
 }

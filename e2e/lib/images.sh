@@ -24,9 +24,13 @@ web_dir() {
     sort -z | xargs -0 sha256sum | sha256sum | cut -c1-12)"
 }
 
-# npm_install DIR: the locked packages, unless they are there already.
+# npm_install DIR: the locked packages, unless they are there already; one run at a time.
 npm_install() {
-  [[ $1/node_modules/.package-lock.json -nt $1/package-lock.json ]] || npm --prefix "$1" ci --no-audit --no-fund
+  (
+    exec 9<"$1"
+    flock 9
+    [[ $1/node_modules/.package-lock.json -nt $1/package-lock.json ]] || npm --prefix "$1" ci --no-audit --no-fund
+  )
 }
 
 build_web() {

@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Debian packages that a fresh machine lacks, installed in one go and only if something is missing.
+# What is asked of a machine, and the Debian packages that a fresh one lacks, installed in one go.
 
 # One line a need: a file that shows it is there, then the package that brings it.
 MACHINE_NEEDS="
@@ -11,6 +11,8 @@ MACHINE_NEEDS="
 /usr/sbin/dockerd docker.io
 /usr/sbin/iptables iptables
 /usr/sbin/nft nftables
+/bin/ip iproute2
+/usr/bin/pgrep procps
 /usr/bin/ffmpeg ffmpeg
 /usr/bin/chromium chromium
 /usr/bin/shellcheck shellcheck
@@ -25,13 +27,24 @@ machine_missing() {
   python3 -c 'import ensurepip, venv' 2>/dev/null || echo python3-venv
 }
 
-# Installs what is missing. Nothing is done, and no package list fetched, when all of it is there.
-machine_packages() {
-  local missing
+# machine_ready: says at once what this machine can't do, and installs what is missing.
+machine_ready() {
+  local command absent=() missing
+  [[ $(uname -sm) == "Linux x86_64" ]] || die "this needs Linux on x86_64, not $(uname -sm)"
+  for command in cargo go node npm python3 gcc git; do
+    command -v "$command" >/dev/null || absent+=("$command")
+  done
+  ((${#absent[@]} == 0)) || die "install these first, they are not on the PATH: ${absent[*]}"
   mapfile -t missing < <(machine_missing)
   ((${#missing[@]})) || return 0
-  ((EUID == 0)) || die "these Debian packages are missing; install them: ${missing[*]}"
-  echo "installing ${missing[*]}"
+  if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+    die "install these packages first, or be root on Debian 12: ${missing[*]}"
+  fi
+  step "install Debian packages" machine_packages "${missing[@]}"
+}
+
+machine_packages() {
+  echo "installing $*"
   export DEBIAN_FRONTEND=noninteractive
   # The tests start PostgreSQL servers of their own; Debian's package need not start one.
   if [[ ! -e /etc/postgresql-common/createcluster.conf ]]; then
@@ -39,5 +52,5 @@ machine_packages() {
     echo "create_main_cluster = false" >/etc/postgresql-common/createcluster.conf
   fi
   apt-get -q update
-  apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "${missing[@]}"
+  apt-get -q -y -o DPkg::Lock::Timeout=300 install --no-install-recommends "$@"
 }

@@ -37,6 +37,14 @@ platform_ready() {
   }
 }
 
+# platform_delete: the example's platform, then its namespace, which has the keys that the deletion needs.
+platform_delete() {
+  local namespace
+  namespace=$(platform_namespace) || return 0
+  kubectl --namespace "$namespace" delete streamingplatform "$PLATFORM" --timeout 180s
+  kubectl delete namespace "$namespace" --timeout 120s
+}
+
 # platform_info: what scripts need to go on from a running platform, as one JSON object.
 platform_info() {
   kubectl --namespace "$(platform_namespace)" get streamingplatform "$PLATFORM" --output json | jq \
