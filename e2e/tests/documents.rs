@@ -13,15 +13,6 @@ use streaming_operator::{
     metrics::{Load, Metrics},
 };
 
-const DOCUMENTS: [&str; 6] = [
-    "README.md",
-    "ARCHITECTURE.md",
-    "docs/operations.md",
-    "docs/security.md",
-    "docs/tutorial.md",
-    "docs/decisions/README.md",
-];
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
@@ -79,35 +70,56 @@ fn metrics_of_documents_and_dashboard_exist_and_none_is_forgotten() -> Result<()
 }
 
 #[test]
-fn operations_explains_every_condition_and_every_cause_of_failure() -> Result<()> {
-    let text = read("docs/operations.md")?;
-    for condition in ConditionType::ALL {
-        ensure!(text.contains(&format!("`{}`", condition.as_str())), "condition {}", condition.as_str());
+fn conditions_and_causes_of_failure_are_explained() -> Result<()> {
+    let (operations, contract) = (read("docs/operations.md")?, read("docs/job-contract.md")?);
+    for condition in ConditionType::ALL.map(|condition| condition.as_str()) {
+        ensure!(operations.contains(&format!("`{condition}`")), "docs/operations.md lacks {condition}");
     }
     for reason in Reason::known() {
-        ensure!(text.contains(&format!("`{reason}`")), "cause {reason}");
+        let name = format!("`{reason}`");
+        ensure!(operations.contains(&name), "docs/operations.md lacks {name}");
+        ensure!(contract.contains(&name), "docs/job-contract.md lacks {name}");
     }
     Ok(())
 }
 
 #[test]
 fn links_between_documents_lead_somewhere() -> Result<()> {
-    for document in DOCUMENTS {
-        let text = read(document)?;
+    let documents = documents(&root())?;
+    ensure!(documents.len() > 20, "only {} documents are found", documents.len());
+    for document in documents {
+        let name = document.display();
+        let text = fs::read_to_string(&document)?;
         for link in links(&text) {
             let (path, section) = link.split_once('#').unwrap_or((link, ""));
             let target = match path {
-                "" => root().join(document),
-                _ => root().join(document).with_file_name("").join(path),
+                "" => document.clone(),
+                _ => document.with_file_name("").join(path),
             };
-            ensure!(target.exists(), "{document} links to {link}: no such file");
+            ensure!(target.exists(), "{name} links to {link}: no such file");
             if !section.is_empty() {
                 let sections = sections(&fs::read_to_string(&target)?);
-                ensure!(sections.contains(section), "{document} links to {link}: sections are {sections:?}");
+                ensure!(sections.contains(section), "{name} links to {link}: sections are {sections:?}");
             }
         }
     }
     Ok(())
+}
+
+/// Every Markdown file below a folder, but for what is built or installed there.
+fn documents(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("list {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let ours = !name.starts_with('.') && !["target", "node_modules", "dist"].contains(&&*name);
+        if path.is_dir() && !path.is_symlink() && ours {
+            found.extend(documents(&path)?);
+        } else if path.extension().is_some_and(|extension| extension == "md") {
+            found.push(path);
+        }
+    }
+    Ok(found)
 }
 
 /// Relative targets of Markdown links.
