@@ -34,7 +34,8 @@ lint() {
 }
 
 unit() {
-  suite "Rust: unit, golden, API server" "Summary|tests? run" unit_tests
+  suite "Rust: unit, golden" "Summary|tests? run" unit_tests
+  suite "Rust: API server" "^test result" apiserver_tests
   suite "web: unit" "^ *Tests " web_tests
   suite "browser: application" "^(# |ℹ )pass" browser_tests
 }

@@ -123,7 +123,10 @@ generated_current() {
 
 # ---- tests
 
-unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not binary(/^kind_/)'; }
+unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not binary(/^kind_|^apiserver$/)'; }
+
+# As one process: it starts one API server for all, where nextest would have it start one for each test.
+apiserver_tests() { cargo test --locked --workspace --test apiserver; }
 
 # One of them wants the node port that a platform has which an earlier run left.
 cluster_tests() {
