@@ -109,7 +109,7 @@ generate() {
 write_whole() {
   local file=$1 text
   shift
-  text=$("$@")
+  text=$("$@") || return
   printf '%s\n' "$text" >"$file"
 }
 
