@@ -96,7 +96,7 @@ lint_chart() {
 generate() {
   local operator rules=charts/streaming-operator/files
   cd "$REPO_DIR"
-  cargo build --quiet --locked --package streaming-operator
+  cargo build --quiet --locked --workspace --bin streaming-operator
   operator=${CARGO_TARGET_DIR:-$REPO_DIR/target}/debug/streaming-operator
   mkdir -p crds
   write_whole crds/streamingplatforms.yaml "$operator" crd
@@ -131,7 +131,7 @@ apiserver_tests() { cargo test --locked --workspace --test apiserver; }
 # One of them wants the node port that a platform has which an earlier run left.
 cluster_tests() {
   platform_delete
-  cargo nextest run --locked --package e2e --no-tests fail -E 'binary(/^kind_/)'
+  cargo nextest run --locked --workspace --no-tests fail --test 'kind_*'
 }
 
 web_tests() { npm --prefix "$WEB" test; }
@@ -139,7 +139,7 @@ web_tests() { npm --prefix "$WEB" test; }
 # The application in Chromium, with a backend that the test plays.
 browser_tests() {
   build_once "$(web_dir)" build_web
-  (cd "$REPO_DIR" && cargo build --locked --package frontend)
+  (cd "$REPO_DIR" && cargo build --locked --workspace --bin frontend)
   WEB_ROOT=$(web_dir) FRONTEND_BIN=$(target_dir)/debug/frontend npm --prefix "$BROWSER" test
 }
 

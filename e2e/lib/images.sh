@@ -10,11 +10,13 @@ image_dockerfile() { [[ $1 == operator ]] && echo "$REPO_DIR/Dockerfile" || echo
 
 target_dir() { echo "${CARGO_TARGET_DIR:-$REPO_DIR/target}"; }
 
+# With --workspace, here and for the tests, dependencies have the same features however little is built: with
+# --package, Cargo would compile them once for each choice of packages.
 compile_binaries() {
   local name args=()
-  for name in "${IMAGE_NAMES[@]}"; do args+=(--package "$(image_binary "$name")"); done
+  for name in "${IMAGE_NAMES[@]}"; do args+=(--bin "$(image_binary "$name")"); done
   cd "$REPO_DIR"
-  cargo build --locked --bins "${args[@]}"
+  cargo build --locked --workspace "${args[@]}"
 }
 
 # The web application's build is a cache entry by the hash of its sources.
