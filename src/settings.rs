@@ -36,6 +36,21 @@ pub struct Images {
     pub redis: String,
 }
 
+impl Images {
+    /// Images by the names of their fields.
+    #[must_use]
+    pub fn named(image: impl Fn(&str) -> String) -> Self {
+        Self {
+            frontend: image("frontend"),
+            backend: image("backend"),
+            worker: image("worker"),
+            transcoder: image("transcoder"),
+            postgres: image("postgres"),
+            redis: image("redis"),
+        }
+    }
+}
+
 /// `namespace=arn-pattern`: platforms of the namespace (`*`: any) may assume roles whose ARN matches. `*` in
 /// the pattern stands for any characters but `/` and `:`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,16 +137,8 @@ mod tests {
 
     /// Settings that admit nothing.
     fn settings() -> Settings {
-        let images = Images {
-            frontend: String::new(),
-            backend: String::new(),
-            worker: String::new(),
-            transcoder: String::new(),
-            postgres: String::new(),
-            redis: String::new(),
-        };
         Settings {
-            images,
+            images: Images::named(str::to_owned),
             allowed_aws_endpoints: Vec::new(),
             allowed_roles: Vec::new(),
             operator_identity_namespaces: Vec::new(),

@@ -135,16 +135,8 @@ async fn valid_manifests_are_accepted() -> Result<()> {
 }
 
 fn settings() -> Settings {
-    let image = |name: &str| format!("example.com/{name}:1");
     Settings {
-        images: Images {
-            frontend: image("frontend"),
-            backend: image("backend"),
-            worker: image("worker"),
-            transcoder: image("transcoder"),
-            postgres: image("postgres"),
-            redis: image("redis"),
-        },
+        images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".into()],
         operator_identity_namespaces: vec!["*".into()],
         allowed_roles: vec![RolePattern {

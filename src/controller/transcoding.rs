@@ -10,7 +10,8 @@ use crate::{
     observe::{Observed, aws::Observer, cluster::Cluster},
     plan::{
         Plan,
-        transcoding::{Call, Queues, deletes, teardown},
+        call::Call,
+        transcoding::{Queues, deletes, teardown},
         workload::job,
     },
     platform::{Platform, Transcoding as Wanted},

@@ -2,9 +2,10 @@
 
 use super::{
     attempt::{Attempt, Held, MAX_HELD, Settlement, WorkKey},
-    decide::{Decision, Next, Policy, Work, first, is_over, open, surplus},
+    decide::{Decision, Next, Work, first, is_over, open, surplus},
     memory::{Inbound, Memory, Subject},
     message::{Misunderstood, Parsed, Request, parse},
+    policy::Policy,
     settle,
     step::{Origin, Step},
 };

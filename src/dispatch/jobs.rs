@@ -5,8 +5,8 @@ use super::{
         ANNOTATION_FAILURE, ANNOTATION_MESSAGES, ANNOTATION_SETTLED, Attempt, Failure, Held, Settlement,
         annotations, to_json,
     },
-    decide::Policy,
     outcome::CONTAINER,
+    policy::Policy,
     settle,
     step::{Creation, Done, StepError},
 };

@@ -6,7 +6,7 @@
 use super::{
     attempt::{Attempt, Failure, Held, Phase, WorkKey},
     backoff::{ADOPTIONS, CALLS},
-    decide::Policy,
+    policy::Policy,
     step::{Done, Origin, Step, StepError},
 };
 use contract::{Outcome, Reason, TerminationMessage};

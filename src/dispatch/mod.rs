@@ -22,6 +22,7 @@ pub mod jobs;
 pub mod memory;
 pub mod message;
 pub mod outcome;
+pub mod policy;
 pub mod report;
 pub mod settle;
 pub mod sqs;
@@ -31,7 +32,7 @@ pub mod view;
 #[cfg(test)]
 mod tests;
 
-pub use decide::Policy;
+pub use policy::Policy;
 pub use report::Report;
 
 use crate::{aws::Account, kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster};

@@ -3,8 +3,9 @@
 use super::{
     attempt::{Attempt, Phase, Settlement, WorkKey},
     breaker::{self, Breaker, Open},
-    decide::{Decision, Policy, open},
+    decide::{Decision, open},
     memory::{Lease, Memory},
+    policy::Policy,
     settle,
 };
 use jiff::Timestamp;

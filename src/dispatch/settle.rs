@@ -3,9 +3,10 @@
 use super::{
     attempt::{Attempt, Failure, Held, Phase, Settlement},
     backoff::ATTEMPTS,
-    decide::{Next, Policy, Work, following, open},
+    decide::{Next, Work, following, open},
     inbound::dead_letter_attributes,
     memory::{Lease, Subject},
+    policy::Policy,
     step::{Origin, Step},
 };
 use contract::{Outcome, OutcomeEvent, Reason, TerminationMessage, event::OutcomeData, job::Output};

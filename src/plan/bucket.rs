@@ -1,6 +1,6 @@
 //! A bucket: what it shall be, and how what was observed differs.
 
-use super::{queue::missing_tags, transcoding::Call};
+use super::{call::Call, queue::missing_tags};
 use crate::observe::aws::s3::{Bucket, CorsRule, LifecycleRule, Notification};
 use std::collections::BTreeMap;
 

@@ -4,6 +4,7 @@
 
 pub mod bucket;
 mod cache;
+pub mod call;
 pub mod check;
 mod database;
 mod diff;

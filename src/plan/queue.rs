@@ -1,6 +1,6 @@
 //! A queue: what it shall be, and how what was observed differs.
 
-use super::transcoding::Call;
+use super::call::Call;
 use crate::observe::aws::sqs::Queue;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -23,16 +23,8 @@ const AUTOSCALER: &str = "kube-controller-manager";
 
 /// Settings with images of plain names.
 pub(crate) fn settings() -> Settings {
-    let image = |name: &str| format!("example.com/{name}:1");
     Settings {
-        images: Images {
-            frontend: image("frontend"),
-            backend: image("backend"),
-            worker: image("worker"),
-            transcoder: image("transcoder"),
-            postgres: image("postgres"),
-            redis: image("redis"),
-        },
+        images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".to_owned()],
         operator_identity_namespaces: vec!["*".to_owned()],
         allowed_roles: vec![crate::settings::RolePattern {

@@ -145,16 +145,8 @@ impl Operator {
 /// Settings of an operator that runs the platforms of one namespace.
 #[must_use]
 pub fn settings(namespace: &str) -> Settings {
-    let image = |name: &str| format!("test/{name}:1");
     Settings {
-        images: Images {
-            frontend: image("frontend"),
-            backend: image("backend"),
-            worker: image("worker"),
-            transcoder: image("transcoder"),
-            postgres: image("postgres"),
-            redis: image("redis"),
-        },
+        images: Images::named(|name| format!("test/{name}:1")),
         allowed_aws_endpoints: Vec::new(),
         operator_identity_namespaces: Vec::new(),
         allowed_roles: Vec::new(),

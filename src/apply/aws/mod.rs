@@ -3,7 +3,7 @@
 mod s3;
 mod sqs;
 
-use crate::{aws::Account, plan::transcoding::Call};
+use crate::{aws::Account, plan::call::Call};
 use std::fmt;
 use tracing::info;
 

@@ -5,9 +5,9 @@ mod scenes;
 
 use super::{
     attempt::{Attempt, Failure, Held, Phase, Ticket, WorkKey},
-    decide::Policy,
     memory::Received,
     message::{Places, Request},
+    policy::Policy,
 };
 use contract::{Reason, TerminationMessage, Work, job::Source};
 use jiff::{SignedDuration, Timestamp};

@@ -7,8 +7,9 @@
 use super::{QUEUE, VISIBILITY, body, key, policy, time};
 use crate::dispatch::{
     attempt::{Attempt, Failure, Held, Phase, Settlement, WorkKey},
-    decide::{Policy, decide},
+    decide::decide,
     memory::{MAX_HOLD, Memory, Received},
+    policy::Policy,
     step::{Done, Step, StepError},
 };
 use contract::{Outcome, Reason, TerminationMessage};

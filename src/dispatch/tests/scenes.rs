@@ -4,9 +4,10 @@ use super::{VISIBILITY, attempt, body, failed, held, key, policy, received, succ
 use crate::dispatch::{
     attempt::Phase,
     attempt::{Attempt, MAX_HELD, Settlement, Trouble},
-    decide::{Decision, Policy, decide},
+    decide::{Decision, decide},
     inbound::attribute,
     memory::{Lease, MAX_HOLD, Memory, Received},
+    policy::Policy,
     report::report,
     step::{Done, Step},
 };
