@@ -3,7 +3,8 @@
 use crate::{
     api::names,
     observe::Observed,
-    platform::{Aws, Component, Credentials, Data, Platform, Role, Transcoding},
+    platform::{Aws, Component, Credentials, Data, JobTemplate, Platform, Role, Transcoding},
+    quantity,
 };
 use k8s_openapi::api::core::v1::{EnvVar, EnvVarSource, ObjectFieldSelector, SecretKeySelector};
 
@@ -61,9 +62,12 @@ pub(super) fn missing_in_aws(
 }
 
 /// Variables of a transcoding Job, without its request.
-pub(super) fn of_job(platform: &Platform) -> Vec<EnvVar> {
+pub(super) fn of_job(platform: &Platform, job: &JobTemplate) -> Vec<EnvVar> {
     let mut variables = of_any_pod(platform);
     variables.push(literal("SCRATCH_DIR", super::workload::job::SCRATCH));
+    // The limit of an emptyDir can't be seen from inside.
+    let bytes = quantity::nanos(&job.scratch_size).map(|nanos| nanos / 1_000_000_000);
+    variables.extend(bytes.map(|bytes| literal("SCRATCH_BYTES", bytes.to_string())));
     variables.extend(platform.aws.iter().flat_map(of_aws));
     variables
 }

@@ -51,7 +51,7 @@ pub(super) fn pod_template(platform: &Platform, transcoding: &Transcoding) -> Va
     let container = Container {
         name: names::TRANSCODER.to_owned(),
         image: Some(job.image.reference.clone()),
-        env: Some(environment::of_job(platform)),
+        env: Some(environment::of_job(platform, job)),
         resources: Some(job.resources.clone()),
         volume_mounts: Some(vec![pod::mount("scratch", SCRATCH)]),
         ..Default::default()
