@@ -144,7 +144,7 @@ pub struct Profile {
     pub gop_seconds: Option<i32>,
     /// Highest frame rate; 60 when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 240))]
+    #[schemars(range(min = 1, max = 120))]
     pub max_frame_rate: Option<i32>,
     /// x264 preset; `veryfast` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -155,6 +155,14 @@ pub struct Profile {
     /// Take a truncated source as far as it goes instead of refusing it; false when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_partial: Option<bool>,
+    /// Largest source accepted, in pixels of one frame; 35389440 (8192x4320) when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_073_741_824))]
+    pub max_source_pixels: Option<i32>,
+    /// Longest source accepted, in seconds; 86400 (24 hours) when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 604_800))]
+    pub max_source_seconds: Option<i32>,
 }
 
 /// One rung of the ladder.
@@ -233,7 +241,68 @@ impl Profile {
             max_frame_rate: or(self.max_frame_rate, default.max_frame_rate),
             preset: self.preset.clone().unwrap_or(default.preset),
             allow_partial: self.allow_partial.unwrap_or(default.allow_partial),
-            max_source_pixels: default.max_source_pixels,
+            max_source_pixels: self
+                .max_source_pixels
+                .map_or(default.max_source_pixels, |pixels| pixels.unsigned_abs().into()),
+            max_source_seconds: or(self.max_source_seconds, default.max_source_seconds),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn admitted(profile: Value) -> bool {
+        serde_json::from_value::<Profile>(profile).unwrap().resolve().check().is_ok()
+    }
+
+    /// The schema's bounds of a type's numbers, by their names.
+    fn bounds(schema: &schemars::Schema) -> Vec<(String, i64, i64)> {
+        let fields = schema.as_value()["properties"].as_object().unwrap();
+        let bound = |field: &Value, name| field[name].as_f64().map(|bound| bound as i64);
+        fields
+            .iter()
+            .filter_map(|(name, field)| {
+                Some((name.clone(), bound(field, "minimum")?, bound(field, "maximum")?))
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_schema_of_a_profile_has_the_bounds_of_the_contract() {
+        let mut found = 0;
+        for (name, least, most) in bounds(&schemars::schema_for!(Profile)) {
+            let with = |value: i64| {
+                let mut profile = json!({"gopSeconds": 1, "segmentSeconds": 20});
+                profile[&name] = json!(value);
+                admitted(profile)
+            };
+            assert!(with(least) && with(most), "{name} from {least} to {most} is refused");
+            assert!(!with(least - 1) && !with(most + 1), "{name} is admitted beyond {least} and {most}");
+            found += 1;
+        }
+        for (name, least, most) in bounds(&schemars::schema_for!(Rendition)) {
+            let with = |value: i64| {
+                let mut rendition = json!({"height": 720, "bitrate": 900_000});
+                rendition[&name] = json!(value);
+                admitted(json!({"renditions": [rendition]}))
+            };
+            assert!(with(least) && with(most), "{name} from {least} to {most} is refused");
+            assert!(!with(least - 2) && !with(most + 2), "{name} is admitted beyond {least} and {most}");
+            found += 1;
+        }
+        assert_eq!(found, 8, "bounds were not found in the schema");
+    }
+
+    #[test]
+    fn the_schema_of_a_profile_has_the_presets_of_the_contract() {
+        let schema = schemars::schema_for!(Profile);
+        let pattern = schema.as_value()["properties"]["preset"]["pattern"].as_str().unwrap();
+        let presets: Vec<&str> = pattern.trim_matches(['^', '$', '(', ')']).split('|').collect();
+        assert_eq!(presets.len(), 9, "{presets:?}");
+        assert!(presets.iter().all(|preset| admitted(json!({"preset": preset}))), "{presets:?}");
+        assert!(!admitted(json!({"preset": "placebo"})));
     }
 }

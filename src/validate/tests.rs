@@ -120,6 +120,7 @@ fn what_the_administrator_allows_is_used() {
     "spec.transcoding.queue.visibilityTimeout"
 )]
 #[case("{aws: {region: r}, transcoding: {profile: {gopSeconds: 5}}}", "spec.transcoding.profile")]
+#[case("{aws: {region: r}, transcoding: {profile: {maxFrameRate: 144}}}", "spec.transcoding.profile")]
 #[case("{aws: {region: r}, transcoding: {job: {scratchSize: none}}}", "spec.transcoding.job.scratchSize")]
 fn a_refusal_names_the_field(#[case] spec: &str, #[case] field: &str) {
     let refusal = refusal(

@@ -46,8 +46,8 @@ pub(super) fn resolve(
         );
     }
     let profile = spec.profile.clone().unwrap_or_default().resolve();
-    if profile.gop_seconds == 0 || !profile.segment_seconds.is_multiple_of(profile.gop_seconds) {
-        findings.invalid(format!("{field}.profile"), "segmentSeconds must be a multiple of gopSeconds");
+    if let Err(error) = profile.check() {
+        findings.invalid(format!("{field}.profile"), error.to_string());
     }
     let slots = match platform.size {
         api::Size::Small => 5,

@@ -183,6 +183,8 @@ pub enum Reason {
     Truncated,
     /// The source's frames are larger than the profile admits.
     ResolutionLimit,
+    /// The source plays longer than the profile admits.
+    DurationLimit,
     /// The source object, or that version of it, does not exist.
     SourceNotFound,
     /// The request itself can't be understood.
@@ -203,7 +205,7 @@ pub enum Reason {
     DeadlineExceeded,
     /// Set by the operator: someone deleted the Job.
     JobDeleted,
-    /// Set by the operator: the pod could not start (its image, its configuration).
+    /// The container could not start: its image, its configuration. Transient.
     CannotStart,
     /// Set by the operator: the message on the queue can't be understood.
     InvalidMessage,
@@ -218,10 +220,11 @@ pub enum Reason {
 }
 
 impl Reason {
-    const NAMES: [(Self, &'static str); 18] = [
+    const NAMES: [(Self, &'static str); 19] = [
         (Self::NotMedia, "NOT_MEDIA"),
         (Self::Truncated, "TRUNCATED"),
         (Self::ResolutionLimit, "RESOLUTION_LIMIT"),
+        (Self::DurationLimit, "DURATION_LIMIT"),
         (Self::SourceNotFound, "SOURCE_NOT_FOUND"),
         (Self::InvalidRequest, "INVALID_REQUEST"),
         (Self::Storage, "STORAGE"),

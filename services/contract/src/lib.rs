@@ -19,4 +19,4 @@ pub mod profile;
 pub use event::{Outcome, OutcomeEvent};
 pub use identity::{Identity, Work};
 pub use job::{JobRecord, JobState, Progress, Reason, TerminationMessage, TranscodeRequest};
-pub use profile::Profile;
+pub use profile::{Profile, ProfileError};

@@ -2,12 +2,15 @@
 
 use crate::{
     Failure,
-    ffmpeg::{self, guarded_input},
+    ffmpeg::{self, ChildError, guarded_input},
     hls,
     probe::{Probe, SubtitleStream},
     store::{Content, Folder},
 };
-use std::{ffi::OsString, path::Path};
+use std::{
+    ffi::OsString,
+    path::{Path, PathBuf},
+};
 
 /// A subtitle rendition.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,8 +55,15 @@ impl Caption {
     }
 }
 
-/// Extracts and stores the captions of a source. One that can't be converted is left out with a warning: a
-/// video is better without captions than not at all.
+/// A caption on its way from a stream of the source to a file.
+struct Track {
+    caption: Caption,
+    stream: u32,
+    file: PathBuf,
+}
+
+/// Extracts and stores the captions of a source: all in one pass over it, or one by one where that fails. One
+/// that can't be converted is left out with a warning: a video is better without captions than not at all.
 ///
 /// # Errors
 /// `STORAGE`, or a failure of the scratch disk.
@@ -64,24 +74,43 @@ pub async fn publish(
     max_pixels: u64,
     output: &Folder,
 ) -> Result<Vec<Caption>, Failure> {
-    let mut captions = Vec::new();
-    for (index, stream) in probe.subtitles.iter().enumerate() {
+    let track = |(index, stream): (usize, &SubtitleStream)| {
         let caption = Caption::new(index + 1, stream);
         let file = scratch.join(caption.file_name());
-        let mut args: Vec<OsString> =
-            ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"].map(OsString::from).into();
-        args.extend(guarded_input(source, max_pixels));
-        args.extend(["-map".into(), format!("0:{}", stream.index).into()]);
-        args.extend(["-c:s", "webvtt", "-f", "webvtt"].map(OsString::from));
-        args.push(file.clone().into());
-        if let Err(error) = ffmpeg::run("ffmpeg", &args, |_| ()).await {
-            tracing::warn!(stream = stream.index, %error, "subtitles were left out");
-            continue;
+        Track { caption, stream: stream.index, file }
+    };
+    let mut tracks: Vec<Track> = probe.subtitles.iter().enumerate().map(track).collect();
+    if tracks.is_empty() {
+        return Ok(Vec::new());
+    }
+    let input = guarded_input(source, max_pixels);
+    if let Err(error) = extract(&input, &tracks).await {
+        tracing::warn!(%error, "subtitles are extracted one by one");
+        for track in std::mem::take(&mut tracks) {
+            match extract(&input, std::slice::from_ref(&track)).await {
+                Ok(()) => tracks.push(track),
+                Err(error) => tracing::warn!(stream = track.stream, %error, "subtitles were left out"),
+            }
         }
+    }
+    let mut captions = Vec::new();
+    for Track { caption, file, .. } in tracks {
         output.put(&caption.path(), Content::File(file)).await?;
         captions.push(caption);
     }
     Ok(captions)
+}
+
+async fn extract(input: &[OsString], tracks: &[Track]) -> Result<(), ChildError> {
+    let mut args: Vec<OsString> =
+        ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-y"].map(OsString::from).into();
+    args.extend_from_slice(input);
+    for track in tracks {
+        args.extend(["-map".into(), format!("0:{}", track.stream).into()]);
+        args.extend(["-c:s", "webvtt", "-f", "webvtt"].map(OsString::from));
+        args.push(track.file.clone().into());
+    }
+    ffmpeg::run("ffmpeg", &args, |_| ()).await
 }
 
 /// Stores the playlists of captions.

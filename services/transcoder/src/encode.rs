@@ -42,7 +42,7 @@ pub struct Encoded {
 /// Segments that [`keeps`] does not want are removed from the scratch disk once they are stored.
 ///
 /// # Errors
-/// `TRUNCATED` where the source can't be decoded to its end, `ENCODER`, `DISK_FULL`, `STORAGE`.
+/// `TRUNCATED` where the source can't be decoded to its end, `NOT_MEDIA` where no decoder knows it, `ENCODER`, `DISK_FULL`, `STORAGE`.
 pub async fn encode(
     plan: &Plan,
     setting: &Setting<'_>,
@@ -58,7 +58,7 @@ pub async fn encode(
     let total = plan.seconds();
     {
         let child = ffmpeg::run("ffmpeg", &args, |line| {
-            if let Some(seconds) = encoded_seconds(line) {
+            if let Some(seconds) = ffmpeg::progress_seconds(line) {
                 reporter.report(Stage::Encoding, seconds / total);
             }
         });
@@ -101,6 +101,7 @@ pub fn poster_segment(plan: &Plan) -> usize {
 /// A source that does not decode is the input's fault; anything else may go better next time.
 async fn explain(plan: &Plan, setting: &Setting<'_>, error: ChildError) -> Failure {
     let failure = match &error {
+        ChildError::Failed { .. } if error.mentions("Decoder (codec ") => return unsupported(&error),
         ChildError::Failed { .. } => error.into_failure(),
         ChildError::Start { .. } | ChildError::Signal { .. } => return error.into_failure(),
     };
@@ -114,17 +115,21 @@ async fn explain(plan: &Plan, setting: &Setting<'_>, error: ChildError) -> Failu
     }
 }
 
+fn unsupported(error: &ChildError) -> Failure {
+    Failure::new(
+        Reason::NotMedia,
+        format!(
+            "The file's codec is not supported ({error}). Export it with another, such as H.264 and AAC, and \
+             upload that."
+        ),
+    )
+}
+
 fn undecodable(why: &str) -> Failure {
     Failure::new(
         Reason::Truncated,
         format!("The file is damaged and can't be decoded to its end ({why}). Export or upload it again."),
     )
-}
-
-/// Seconds of output in a line of ffmpeg's `-progress`.
-fn encoded_seconds(line: &str) -> Option<f64> {
-    let microseconds: f64 = line.strip_prefix("out_time_us=")?.parse().ok()?;
-    Some(microseconds / 1e6)
 }
 
 /// Finds finished segments, measures them and stores them, a bounded number at a time.

@@ -51,6 +51,7 @@ impl Failure {
             Reason::NotMedia
                 | Reason::Truncated
                 | Reason::ResolutionLimit
+                | Reason::DurationLimit
                 | Reason::SourceNotFound
                 | Reason::InvalidRequest
         )

@@ -128,6 +128,13 @@ pub async fn run(
     }
 }
 
+/// Seconds of output so far in a line of ffmpeg's `-progress`.
+#[must_use]
+pub fn progress_seconds(line: &str) -> Option<f64> {
+    let microseconds: f64 = line.strip_prefix("out_time_us=")?.parse().ok()?;
+    Some(microseconds / 1e6)
+}
+
 /// Reads until the end. A line that can't be read ends it: the exit status tells what went wrong.
 async fn each_line(stream: Option<impl AsyncRead + Unpin>, mut on_line: impl FnMut(&str)) {
     let Some(stream) = stream else { return };

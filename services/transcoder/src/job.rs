@@ -33,6 +33,8 @@ pub struct Job {
     pub output: Folder,
     /// A directory of this job alone, which exists and is empty.
     pub scratch: PathBuf,
+    /// How many bytes `scratch` may hold, where that is less than what its disk has free.
+    pub room: Option<u64>,
     /// The CPU limit: how many threads to use.
     pub threads: usize,
     /// The clock.
@@ -63,7 +65,10 @@ impl Job {
         };
         if let Some(record) = earlier {
             tracing::info!(attempt = record.attempt, "the output is there already");
-            return record.failure.clone().map_or(Ok(record), |failure| Err(failure.into()));
+            return match record.state {
+                JobState::Succeeded => Ok(record),
+                JobState::Failed => Err(record.failure.map_or_else(unexplained, Failure::from)),
+            };
         }
         let prepared = tokio::select! {
             prepared = self.prepare() => prepared,
@@ -121,14 +126,19 @@ impl Job {
 
     async fn transcode(&self, reporter: &Reporter) -> Result<Prepared, Failure> {
         let started = Instant::now();
-        let source = source::fetch(&self.source, &self.request.source, &self.scratch, reporter).await?;
+        let scratch = source::Scratch { path: &self.scratch, room: self.room };
+        let source = source::fetch(&self.source, &self.request.source, &scratch, reporter).await?;
         let fetched = Instant::now();
         reporter.report(Stage::Probing, 0.0);
         let profile = &self.request.profile;
         let max_pixels = profile.max_source_pixels;
         let probe = probe::probe(&source, max_pixels).await?;
-        let scan = probe::scan(&source, &probe, max_pixels).await?;
+        let mut scan = probe::scan(&source, &probe, max_pixels).await?;
+        if profile.allow_partial {
+            scan = probe::decodable(&source, &probe, scan, max_pixels).await?;
+        }
         let plan = plan::plan(&probe, &scan, profile)?;
+        scratch.require(plan.kept_bytes())?;
         tracing::info!(?plan, "the ladder is planned");
         let setting = Setting { source: &source, folder: &self.scratch, max_pixels, threads: self.threads };
         let encoded = encode::encode(&plan, &setting, &self.output, reporter).await?;
@@ -211,6 +221,14 @@ fn stopped() -> Failure {
     Failure::new(
         Reason::Interrupted,
         "The Job was told to stop before its output was whole; it starts again.",
+    )
+}
+
+/// A record of a failure that lacks its cause: the contract's own word for that. The next attempt starts anew.
+fn unexplained() -> Failure {
+    Failure::new(
+        Reason::Unknown,
+        format!("The output's {JOB_RECORD} says Failed and not why. Transcode it again."),
     )
 }
 

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use contract::{Profile, TranscodeRequest, Work, job::Output, job::Source};
+use contract::{Profile, Reason, TranscodeRequest, Work, job::Output, job::Source};
 use jiff::Timestamp;
 use std::{
     io::Write,
@@ -63,6 +63,9 @@ struct Settings {
     /// A directory with room for the source.
     #[arg(long, env = "SCRATCH_DIR", default_value = "/tmp", value_name = "DIR")]
     scratch: PathBuf,
+    /// How much it may hold, where that is less than what the disk has free.
+    #[arg(long, env = "SCRATCH_BYTES", value_name = "BYTES")]
+    scratch_bytes: Option<u64>,
     /// Where the reason of a failure is written, for Kubernetes.
     #[arg(long, env = "TERMINATION_LOG", default_value = "/dev/termination-log", value_name = "FILE")]
     termination_log: PathBuf,
@@ -74,7 +77,7 @@ async fn main() -> ExitCode {
     let outcome = match (cli.command, cli.local) {
         (Some(Command::Check { target }), _) => check_target(&target).await,
         (None, Some(local)) => transcode_local(&local, &cli.settings).await,
-        (None, None) => transcode_request(&cli.settings).await,
+        (None, None) => Ok(transcode_request(&cli.settings).await),
     };
     outcome.unwrap_or_else(|error| {
         tracing::error!(error = format!("{error:#}"), "the transcoder could not start");
@@ -82,8 +85,17 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn transcode_request(settings: &Settings) -> anyhow::Result<ExitCode> {
-    let telemetry = service_common::telemetry::init("transcoder")?;
+async fn transcode_request(settings: &Settings) -> ExitCode {
+    let telemetry = match service_common::telemetry::init("transcoder") {
+        Ok(telemetry) => telemetry,
+        Err(error) => {
+            // There is no log to write it to.
+            eprintln!("{error}");
+            let failure = Failure::new(Reason::CannotStart, format!("{error}. Correct the Job's variables."));
+            explain(&failure, &settings.termination_log);
+            return conclude(Err(failure));
+        }
+    };
     let outcome = match request::parse(settings.request.as_deref()) {
         Ok(request) => {
             let store = s3().await;
@@ -97,14 +109,18 @@ async fn transcode_request(settings: &Settings) -> anyhow::Result<ExitCode> {
         Err(failure) => Err(failure),
     };
     if let Err(failure) = &outcome {
-        let path = &settings.termination_log;
-        if let Err(error) = std::fs::write(path, failure.termination_message_json()) {
-            tracing::warn!(path = %path.display(), %error, "the termination message was not written");
-        }
+        explain(failure, &settings.termination_log);
     }
     let code = conclude(outcome);
     telemetry.shutdown().await;
-    Ok(code)
+    code
+}
+
+/// Writes the termination message.
+fn explain(failure: &Failure, path: &Path) {
+    if let Err(error) = std::fs::write(path, failure.termination_message_json()) {
+        tracing::warn!(path = %path.display(), %error, "the termination message was not written");
+    }
 }
 
 async fn transcode_local(local: &Local, settings: &Settings) -> anyhow::Result<ExitCode> {
@@ -119,7 +135,7 @@ async fn transcode_local(local: &Local, settings: &Settings) -> anyhow::Result<E
     let work =
         Work::Object { bucket: source.bucket.clone(), key: source.key.clone(), version: String::new() };
     let profile: Profile = serde_json::from_str(&local.profile).context("--profile is no profile")?;
-    request::check_profile(&profile)?;
+    profile.check().context("--profile can't be used")?;
     let request = TranscodeRequest {
         identity: work.identity(),
         attempt: 1,
@@ -139,7 +155,8 @@ async fn run(
 ) -> Result<(), Failure> {
     let scratch = fresh_scratch(&settings.scratch, &format!("transcode-{}", request.identity))?;
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let job = Job { request, source, output, scratch, threads, now: Timestamp::now };
+    let room = settings.scratch_bytes;
+    let job = Job { request, source, output, scratch, room, threads, now: Timestamp::now };
     tracing::info!(identity = %job.request.identity, attempt = job.request.attempt, "begun");
     let outcome = job.run(told_to_stop()).await;
     if let Err(error) = std::fs::remove_dir_all(&job.scratch) {

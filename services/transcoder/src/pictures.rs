@@ -10,6 +10,7 @@ use crate::{
     rendition::{INIT_NAME, segment_name},
     store::{Content, Folder},
 };
+use contract::Reason;
 use std::{
     ffi::OsString,
     fmt::Write,
@@ -41,29 +42,45 @@ pub async fn publish_poster(
     output: &Folder,
 ) -> Result<(), Failure> {
     let file = setting.folder.join(POSTER);
-    let mut args = quiet();
     match plan.video.as_ref().and_then(|video| video.rungs.first()) {
         Some(top) => {
             let number = poster_segment(plan);
-            let clip = clip(setting.folder, top, number..=number)?;
-            args.extend(["-i".into(), clip.into()]);
-            args.extend(["-ss".into(), format!("{:.3}", poster_offset(plan)).into()]);
-            args.extend(["-frames:v", "1"].map(OsString::from));
-            args.extend(["-vf".into(), "scale='min(1280,iw)':-2".into()]);
+            let mut frame = vec!["-i".into(), clip(setting.folder, top, number..=number)?.into()];
+            frame.extend(["-ss".into(), format!("{:.3}", poster_offset(plan)).into()]);
+            frame.extend(["-vf".into(), "scale='min(1280,iw)':-2".into()]);
+            draw(frame, &file).await?;
         }
-        None => {
-            args.extend(guarded_input(setting.source, setting.max_pixels));
-            args.extend(["-frames:v", "1", "-filter_complex"].map(OsString::from));
-            args.push(match probe.cover {
-                Some(index) => format!("[0:{index}]scale='min(1280,iw)':-2").into(),
-                None => "[0:a:0]showwavespic=s=1280x720:colors=0x3b82f6".into(),
-            });
+        None => draw_sound(probe, plan, setting, &file).await?,
+    }
+    output.put(POSTER, Content::File(file)).await
+}
+
+/// The cover art of sound; its wave form where there is none, or none that can be shown.
+async fn draw_sound(probe: &Probe, plan: &Plan, setting: &Setting<'_>, file: &Path) -> Result<(), Failure> {
+    let filtered = |filter: String| {
+        let mut args = guarded_input(setting.source, setting.max_pixels);
+        args.extend(["-filter_complex".into(), filter.into()]);
+        args
+    };
+    if let Some(cover) = probe.cover {
+        match draw(filtered(format!("[0:{cover}]scale='min(1280,iw)':-2")), file).await {
+            Ok(()) => return Ok(()),
+            Err(error) => tracing::warn!(%error, "the cover art was left out"),
         }
     }
-    args.extend(["-q:v", "3", "-update", "1"].map(OsString::from));
-    args.push(file.clone().into());
+    let sound = plan.audio.as_ref().map_or(0, |audio| audio.stream);
+    draw(filtered(format!("[0:{sound}]showwavespic=s=1280x720:colors=0x3b82f6")), file).await
+}
+
+/// Makes one picture of an input and what is done to it.
+async fn draw(input: Vec<OsString>, file: &Path) -> Result<(), Failure> {
+    let mut args = quiet();
+    args.extend(input);
+    args.extend(["-frames:v", "1", "-q:v", "3", "-update", "1"].map(OsString::from));
+    args.push(file.into());
     ffmpeg::run("ffmpeg", &args, |_| ()).await.map_err(ffmpeg::ChildError::into_failure)?;
-    output.put(POSTER, Content::File(file)).await
+    // ffmpeg may succeed without a picture.
+    file.exists().then_some(()).ok_or_else(|| Failure::new(Reason::Encoder, "ffmpeg made no picture"))
 }
 
 /// Makes the sprites and the WebVTT that says which part of which sprite belongs to which time, and stores

@@ -12,6 +12,8 @@ pub const AUDIO_RATE: u64 = 48_000;
 pub const AAC_FRAME: u64 = 1024;
 /// Below this many frames per second, frames are repeated: keyframes could not stand where they must.
 const LOWEST_RATE: f64 = 5.0;
+/// The longest side that x264 encodes, in pixels.
+const LONGEST_SIDE: u32 = 16_384;
 /// Rates that sources mean when they come near them.
 const USUAL_RATES: [FrameRate; 9] = [
     FrameRate(24000, 1001),
@@ -53,8 +55,9 @@ pub struct VideoPlan {
     pub rate: FrameRate,
     /// Exactly how many frames each rung has.
     pub frames: u64,
-    /// For how many seconds the last frame is held where the decoder has fewer frames than promised.
-    pub hold_seconds: f64,
+    /// For how many seconds the last frame is held where the decoder has fewer frames than promised; for as
+    /// long as it takes where the profile takes a damaged source.
+    pub hold_seconds: Option<f64>,
     /// PQ or HLG to BT.709.
     pub tone_map: bool,
     /// Interlaced to progressive.
@@ -107,13 +110,22 @@ impl Plan {
             (None, None) => 0.0,
         }
     }
+
+    /// About how many bytes stay on the scratch disk to the end: the lowest rung, and the copy of it that the
+    /// storyboard is made of.
+    #[must_use]
+    pub fn kept_bytes(&self) -> u64 {
+        let lowest = self.video.as_ref().and_then(|video| video.rungs.last());
+        lowest.map_or(0, |rung| (2.0 * f64::from(rung.bitrate) * self.seconds() / 8.0) as u64)
+    }
 }
 
 /// Decides the ladder of a source.
 ///
 /// # Errors
 /// `NOT_MEDIA` for a still image, `TRUNCATED` for a source that ends before its header says, unless the
-/// profile takes it as far as it goes.
+/// profile takes it as far as it goes, `DURATION_LIMIT` for one that is too long, `RESOLUTION_LIMIT` for a
+/// shape that H.264 can't hold.
 pub fn plan(probe: &Probe, scan: &Scan, profile: &Profile) -> Result<Plan, Failure> {
     if !profile.allow_partial {
         refuse_truncated(probe, scan)?;
@@ -137,14 +149,41 @@ pub fn plan(probe: &Probe, scan: &Scan, profile: &Profile) -> Result<Plan, Failu
                 None => whole_aac_frames(extent.end - probe.start),
             },
     });
-    Ok(Plan {
+    let plan = Plan {
         video,
         audio,
         segment_seconds: profile.segment_seconds,
         gop_seconds: profile.gop_seconds,
         preset: profile.preset.clone(),
         allow_partial: profile.allow_partial,
-    })
+    };
+    within_limits(&plan, profile)?;
+    Ok(plan)
+}
+
+fn within_limits(plan: &Plan, profile: &Profile) -> Result<(), Failure> {
+    let seconds = plan.seconds();
+    if seconds > f64::from(profile.max_source_seconds) {
+        return Err(Failure::new(
+            Reason::DurationLimit,
+            format!(
+                "Too long: it plays for {seconds:.0} seconds, the profile's maxSourceSeconds is {}. Upload it in \
+                 parts, or raise the limit.",
+                profile.max_source_seconds
+            ),
+        ));
+    }
+    let top = plan.video.as_ref().and_then(|video| video.rungs.first());
+    match top.filter(|top| top.width.max(top.height) > LONGEST_SIDE) {
+        None => Ok(()),
+        Some(top) => Err(Failure::new(
+            Reason::ResolutionLimit,
+            format!(
+                "Too long a shape: as {} it has {}x{} pixels, and H.264 holds {LONGEST_SIDE} a side. Crop it.",
+                top.name, top.width, top.height
+            ),
+        )),
+    }
 }
 
 /// How far two lengths of the same thing may be apart: half a second, or one percent of it.
@@ -170,7 +209,7 @@ fn plan_video(
         rungs: ladder(stream, profile),
         rate,
         frames: ((seconds * rate.per_second()).round() as u64).max(1),
-        hold_seconds: seconds - shown + tolerance(shown),
+        hold_seconds: (!profile.allow_partial).then(|| seconds - shown + tolerance(shown)),
         tone_map: stream.hdr,
         deinterlace: stream.interlaced,
     }
@@ -178,7 +217,7 @@ fn plan_video(
 
 /// Rungs no taller than the source; the source's own size where all are.
 fn ladder(stream: &VideoStream, profile: &Profile) -> Vec<Rung> {
-    let (mut width, mut height) = (f64::from(stream.width) * stream.pixel_aspect, f64::from(stream.height));
+    let (mut width, mut height) = (stream.shown_width(), f64::from(stream.height));
     if stream.quarter_turned {
         (width, height) = (height, width);
     }
@@ -269,7 +308,7 @@ fn aac_frames_beside(video: &VideoPlan, segment_seconds: u32) -> u64 {
 }
 
 /// A stream that ends before its header says is cut off. Where no stream declares its length, the
-/// container's counts against the stream that goes on longest.
+/// container's counts against the stream that goes on longest: a second sound or subtitles, it may be.
 fn refuse_truncated(probe: &Probe, scan: &Scan) -> Result<(), Failure> {
     let video = probe.video.as_ref().and_then(|stream| stream.declared_end);
     let audio = probe.audio.as_ref().and_then(|stream| stream.declared_end);
@@ -279,8 +318,7 @@ fn refuse_truncated(probe: &Probe, scan: &Scan) -> Result<(), Failure> {
         .filter_map(|(declared, found)| Some((declared?, found)))
         .collect();
     if claims.is_empty() {
-        let longest = found(scan.video).max(found(scan.audio));
-        claims.extend(probe.declared_end.map(|declared| (declared, longest)));
+        claims.extend(probe.declared_end.map(|declared| (declared, scan.end)));
     }
     let cut = |(declared, found): &(f64, f64)| declared - found > tolerance(declared - probe.start);
     match claims.into_iter().find(cut) {

@@ -27,7 +27,8 @@ fn source(stream: VideoStream, seconds: f64) -> (Probe, Scan) {
     let audio = AudioStream { index: 1, language: None, declared_end: Some(seconds) };
     let stream = VideoStream { declared_end: Some(seconds), ..stream };
     let probe = Probe { video: Some(stream), audio: Some(audio), ..Probe::default() };
-    let scan = Scan { video: Some(extent(seconds, 30.0)), audio: Some(extent(seconds, 46.875)) };
+    let scan =
+        Scan { video: Some(extent(seconds, 30.0)), audio: Some(extent(seconds, 46.875)), end: seconds };
     (probe, scan)
 }
 
@@ -89,7 +90,7 @@ fn sound_that_goes_on_keeps_its_end_and_the_last_picture_is_held() {
     scan.audio = Some(extent(20.0, 46.875));
     let plan = plan(&probe, &scan, &Profile::default()).unwrap().video.unwrap();
     assert_eq!(plan.frames, 600);
-    assert!(plan.hold_seconds >= 10.0, "{plan:?}");
+    assert!(plan.hold_seconds.unwrap() >= 10.0, "{plan:?}");
 }
 
 #[test]
@@ -97,6 +98,7 @@ fn a_source_that_ends_early_is_truncated_unless_the_profile_takes_it() {
     let (mut probe, mut scan) = source(video(640, 360), 18.0);
     scan.video = Some(extent(4.4, 30.0));
     scan.audio = Some(extent(4.4, 46.875));
+    scan.end = 4.4;
     let refused = plan(&probe, &scan, &Profile::default()).unwrap_err();
     assert_eq!(refused.reason, Reason::Truncated);
     assert!(refused.message.contains("4.4 of 18.0"), "{refused}");
@@ -108,6 +110,36 @@ fn a_source_that_ends_early_is_truncated_unless_the_profile_takes_it() {
     plan(&probe, &scan, &Profile::default()).unwrap();
     probe.declared_end = Some(18.0);
     assert_eq!(plan(&probe, &scan, &Profile::default()).unwrap_err().reason, Reason::Truncated);
+    // It may be that of a stream which is not taken.
+    scan.end = 18.0;
+    plan(&probe, &scan, &Profile::default()).unwrap();
+}
+
+#[test]
+fn a_source_longer_than_the_profile_admits_is_refused() {
+    let profile = Profile { max_source_seconds: 60, ..Profile::default() };
+    let (probe, scan) = source(video(640, 360), 60.0);
+    plan(&probe, &scan, &profile).unwrap();
+    let (probe, mut scan) = source(video(640, 360), 61.0);
+    assert_eq!(plan(&probe, &scan, &profile).unwrap_err().reason, Reason::DurationLimit);
+    // Two frames, four months apart.
+    scan.video = Some(Extent { end: 1e7, packets: 2, interval: 1e7 });
+    assert_eq!(plan(&probe, &scan, &Profile::default()).unwrap_err().reason, Reason::DurationLimit);
+}
+
+#[test]
+fn a_shape_longer_than_the_encoder_takes_is_refused() {
+    let (probe, scan) = source(video(24_000, 480), 10.0);
+    assert_eq!(plan(&probe, &scan, &Profile::default()).unwrap_err().reason, Reason::ResolutionLimit);
+    let low = vec![contract::profile::Rendition { height: 240, bitrate: 350_000 }];
+    plan(&probe, &scan, &Profile { renditions: low, ..Profile::default() }).unwrap();
+}
+
+#[test]
+fn the_lowest_rung_stays_on_the_disk_twice() {
+    let (probe, scan) = source(video(640, 360), 10.0);
+    let plan = plan(&probe, &scan, &Profile::default()).unwrap();
+    assert_eq!(plan.kept_bytes(), 2 * 350_000 * 10 / 8);
 }
 
 #[test]
@@ -124,7 +156,7 @@ fn check_sound_beside(frames: u64, rate: FrameRate, segment: u32) -> Result<(), 
         rungs: Vec::new(),
         rate,
         frames,
-        hold_seconds: 0.0,
+        hold_seconds: None,
         tone_map: false,
         deinterlace: false,
     };

@@ -58,6 +58,14 @@ pub struct VideoStream {
     pub declared_end: Option<f64>,
 }
 
+impl VideoStream {
+    /// Width in pixels when its pixels are made square.
+    #[must_use]
+    pub fn shown_width(&self) -> f64 {
+        f64::from(self.width) * self.pixel_aspect
+    }
+}
+
 /// An audio stream.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AudioStream {
@@ -80,13 +88,16 @@ pub struct SubtitleStream {
     pub title: Option<String>,
 }
 
-/// What the packets of the chosen streams really hold.
+/// What the packets really hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Scan {
     /// Of the video stream.
     pub video: Option<Extent>,
     /// Of the audio stream.
     pub audio: Option<Extent>,
+    /// When the last packet of any stream ends, also of one that is not chosen, in seconds of the container's
+    /// time stamps.
+    pub end: f64,
 }
 
 /// The packets of one stream, in seconds of the container's time stamps.
@@ -98,6 +109,15 @@ pub struct Extent {
     pub packets: u64,
     /// The time between two packets that is most usual: the median.
     pub interval: f64,
+}
+
+impl Extent {
+    /// The part of these packets that ends by then; they began at `start`.
+    fn until(self, end: f64, start: f64) -> Self {
+        let share = ((end - start) / (self.end - start)).clamp(0.0, 1.0);
+        let packets = (self.packets as f64 * share).round() as u64;
+        Self { end: self.end.min(end), packets, ..self }
+    }
 }
 
 /// Probes a source.
@@ -120,9 +140,11 @@ pub async fn probe(source: &Path, max_pixels: u64) -> Result<Probe, Failure> {
         return Err(not_media("it holds neither video nor audio"));
     }
     if let Some(video) = &probe.video {
-        let pixels = u64::from(video.width) * u64::from(video.height);
-        if pixels > max_pixels {
-            return Err(too_large(&format!("{}x{}", video.width, video.height)));
+        let (width, height) = (f64::from(video.width), f64::from(video.height));
+        for (width, height) in [(width, height), (video.shown_width(), height)] {
+            if width * height > max_pixels as f64 {
+                return Err(too_large(&format!("frames of {width:.0}x{height}")));
+            }
         }
     }
     Ok(probe)
@@ -139,10 +161,11 @@ pub async fn scan(source: &Path, probe: &Probe, max_pixels: u64) -> Result<Scan,
     args.extend(guarded_input(source, max_pixels));
     let mut streams: HashMap<u32, Packets> = HashMap::new();
     let wanted = [probe.video.as_ref().map(|s| s.index), probe.audio.as_ref().map(|s| s.index)];
+    let mut end = probe.start;
     let outcome = ffmpeg::run("ffprobe", &args, |line| {
-        if let Some(packet) = Packet::parse(line)
-            && wanted.contains(&Some(packet.stream))
-        {
+        let Some(packet) = Packet::parse(line) else { return };
+        end = end.max(packet.end());
+        if wanted.contains(&Some(packet.stream)) {
             streams.entry(packet.stream).or_default().add(packet, probe.jumping);
         }
     })
@@ -153,11 +176,51 @@ pub async fn scan(source: &Path, probe: &Probe, max_pixels: u64) -> Result<Scan,
         Err(error) => return Err(error.into_failure()),
     }
     let mut extent = |index: Option<u32>| index.and_then(|index| streams.remove(&index)?.extent());
-    let scan = Scan { video: extent(wanted[0]), audio: extent(wanted[1]) };
+    let (video, audio) = (extent(wanted[0]), extent(wanted[1]));
+    let end = [video, audio].into_iter().flatten().fold(end, |end, extent| end.max(extent.end));
+    let scan = Scan { video, audio, end };
     if scan.video.is_none() && scan.audio.is_none() {
         return Err(not_media("it holds no packet of video or audio"));
     }
     Ok(scan)
+}
+
+/// A scan cut down to what can be decoded, for a source that is taken as far as it goes: a copy that broke off
+/// may have all of its packets, and nothing in the last of them.
+///
+/// # Errors
+/// `ENCODER` where ffmpeg itself is at fault.
+pub async fn decodable(source: &Path, probe: &Probe, scan: Scan, max_pixels: u64) -> Result<Scan, Failure> {
+    let decoded = async |index: Option<u32>, extent: Option<Extent>| match index.zip(extent) {
+        Some((index, extent)) => {
+            let end = probe.start + decoded_seconds(source, index, max_pixels).await?;
+            Ok::<_, Failure>(Some(extent.until(end, probe.start)))
+        }
+        None => Ok(None),
+    };
+    let video = decoded(probe.video.as_ref().map(|stream| stream.index), scan.video).await?;
+    let audio = decoded(probe.audio.as_ref().map(|stream| stream.index), scan.audio).await?;
+    Ok(Scan { video, audio, ..scan })
+}
+
+/// How far one stream can be decoded, in seconds from the container's start.
+async fn decoded_seconds(source: &Path, index: u32, max_pixels: u64) -> Result<f64, Failure> {
+    let mut args: Vec<OsString> =
+        ["-hide_banner", "-nostdin", "-nostats", "-loglevel", "error", "-progress", "pipe:1"]
+            .map(OsString::from)
+            .into();
+    args.extend(guarded_input(source, max_pixels));
+    args.extend(["-map".into(), format!("0:{index}").into()]);
+    args.extend(["-f", "null", "-"].map(OsString::from));
+    let mut seconds = 0.0;
+    let outcome = ffmpeg::run("ffmpeg", &args, |line| {
+        seconds = ffmpeg::progress_seconds(line).unwrap_or(seconds);
+    })
+    .await;
+    match outcome {
+        Ok(()) | Err(ChildError::Failed { .. }) => Ok(seconds),
+        Err(error) => Err(error.into_failure()),
+    }
 }
 
 /// Why ffprobe refused a source, in the contract's words.
@@ -339,6 +402,10 @@ impl Packet {
         let (pts, dts, duration) = (time()?, time()?, time()?);
         let shown = !fields.next()?.contains('D');
         shown.then_some(Self { stream, pts, dts, duration })
+    }
+
+    fn end(&self) -> f64 {
+        self.pts.or(self.dts).map_or(f64::NEG_INFINITY, |shown| shown + self.duration.unwrap_or_default())
     }
 }
 

@@ -93,7 +93,8 @@ fn video_filters(video: &VideoPlan) -> String {
     if let (true, Some(top)) = (video.tone_map, video.rungs.first()) {
         chain.push(tone_map(top));
     }
-    chain.push(format!("tpad=stop_mode=clone:stop_duration={:.3}", video.hold_seconds));
+    let hold = video.hold_seconds.map_or("stop=-1".to_owned(), |most| format!("stop_duration={most:.3}"));
+    chain.push(format!("tpad=stop_mode=clone:{hold}"));
     chain.push(format!("trim=end_frame={}", video.frames));
     let outputs: String = (0..video.rungs.len()).map(|index| format!("[s{index}]")).collect();
     chain.push(format!("split={}{outputs}", video.rungs.len()));

@@ -9,6 +9,7 @@ use contract::{
 use futures::{StreamExt, TryStreamExt};
 use std::{
     fs::File,
+    io,
     ops::Range,
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -22,6 +23,40 @@ const PARALLEL_READS: usize = 4;
 /// How often a part is tried before the job gives up; the next attempt of the Job starts anew.
 const TRIES: usize = 5;
 
+/// The scratch directory of a job, and how much it may hold.
+#[derive(Clone, Copy, Debug)]
+pub struct Scratch<'a> {
+    /// The directory.
+    pub path: &'a Path,
+    /// How many bytes it may hold, where that is less than what its disk has free: the limit of a volume that
+    /// lives on the node's own disk can't be seen from inside.
+    pub room: Option<u64>,
+}
+
+impl Scratch<'_> {
+    /// Whether so many bytes more will fit.
+    ///
+    /// # Errors
+    /// `DISK_FULL` where they don't.
+    pub fn require(&self, needed: u64) -> Result<(), Failure> {
+        let (free, held) = rustix::fs::statvfs(self.path)
+            .map_err(io::Error::from)
+            .and_then(|stats| Ok((stats.f_bavail * stats.f_frsize, held(self.path)?)))
+            .map_err(|error| Failure::disk("asking for free space", &error))?;
+        let free = self.room.map_or(free, |room| free.min(room.saturating_sub(held)));
+        if free >= needed {
+            return Ok(());
+        }
+        let mebi = |bytes: u64| bytes.div_ceil(1 << 20);
+        Err(Failure::disk_full(format!("{} MiB are needed, {} MiB are free", mebi(needed), free >> 20)))
+    }
+}
+
+/// How many bytes the files of a directory hold.
+fn held(directory: &Path) -> io::Result<u64> {
+    std::fs::read_dir(directory)?.map(|entry| Ok(entry?.metadata()?.len())).sum()
+}
+
 /// Downloads a source into `scratch` and says where it is.
 ///
 /// In a directory store the source stays where it is.
@@ -31,7 +66,7 @@ const TRIES: usize = 5;
 pub async fn fetch(
     store: &Store,
     source: &Source,
-    scratch: &Path,
+    scratch: &Scratch<'_>,
     reporter: &Reporter,
 ) -> Result<PathBuf, Failure> {
     let info = store.head(source).await?.ok_or_else(|| missing(source))?;
@@ -41,8 +76,9 @@ pub async fn fetch(
     if matches!(store, Store::Directory) {
         return Ok(Path::new(&source.bucket).join(&source.key));
     }
-    require_space(scratch, info.size)?;
-    let path = scratch.join("source");
+    // A tenth to spare for segments that wait to be stored.
+    scratch.require(info.size + info.size / 10)?;
+    let path = scratch.path.join("source");
     let file = File::create(&path).and_then(|file| file.set_len(info.size).map(|()| file));
     let file = Arc::new(file.map_err(|error| Failure::disk("making the source's file", &error))?);
     let etag = info.etag.as_deref();
@@ -88,27 +124,19 @@ fn missing(source: &Source) -> Failure {
     )
 }
 
-/// The source must fit with a tenth to spare for segments that wait to be stored.
-fn require_space(scratch: &Path, size: u64) -> Result<(), Failure> {
-    let free = rustix::fs::statvfs(scratch)
-        .map(|stats| stats.f_bavail * stats.f_frsize)
-        .map_err(|error| Failure::disk("asking for free space", &error.into()))?;
-    let needed = size + size / 10;
-    if free >= needed {
-        return Ok(());
-    }
-    let mebi = |bytes: u64| bytes >> 20;
-    Err(Failure::disk_full(format!("{} MiB are needed, {} MiB are free", mebi(needed), mebi(free))))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_source_larger_than_the_disk_is_refused_before_it_is_read() {
-        let failure = require_space(Path::new("/"), u64::MAX / 2).unwrap_err();
-        assert_eq!(failure.reason, Reason::DiskFull);
-        require_space(Path::new("/"), 1).unwrap();
+    fn what_is_larger_than_the_disk_or_its_share_of_it_is_refused() {
+        let root = Scratch { path: Path::new("/"), room: None };
+        assert_eq!(root.require(u64::MAX / 2).unwrap_err().reason, Reason::DiskFull);
+        root.require(1).unwrap();
+        let directory = tempfile::TempDir::new().unwrap();
+        std::fs::write(directory.path().join("source"), [0; 600]).unwrap();
+        let scratch = Scratch { path: directory.path(), room: Some(1000) };
+        scratch.require(400).unwrap();
+        assert_eq!(scratch.require(401).unwrap_err().reason, Reason::DiskFull);
     }
 }

@@ -6,13 +6,23 @@ use aws_sdk_s3::{
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     primitives::ByteStream,
 };
+use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
 use contract::job::Source;
 use std::{
     io,
     ops::Range,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+/// How long writes are tried again: about five minutes, beside the few seconds of the SDK itself.
+const PATIENCE: ExponentialBuilder = ExponentialBuilder::new()
+    .with_jitter()
+    .with_min_delay(Duration::from_secs(1))
+    .with_max_delay(Duration::from_secs(30))
+    .without_max_times()
+    .with_total_delay(Some(Duration::from_secs(300)));
 
 /// Where objects are.
 #[derive(Clone, Debug)]
@@ -68,6 +78,9 @@ impl Store {
                         etag: head.e_tag().map(str::to_owned),
                     })),
                     Err(error) if is_missing(&error) => Ok(None),
+                    Err(error) if status(&error) == Some(400) && source.version_id.is_some() => {
+                        refused(client, source).await.map(|()| None)
+                    }
                     Err(error) => Err(s3_failure("reading", &source.bucket, &source.key, &error)),
                 }
             }
@@ -130,7 +143,8 @@ impl Store {
         }
     }
 
-    /// Writes an object, whole or not at all, with the content type that its name asks for.
+    /// Writes an object, whole or not at all, with the content type that its name asks for. Patient with S3, as
+    /// hours of encoding may depend on it.
     ///
     /// # Errors
     /// `STORAGE` where it can't be written; a disk failure where the file can't be read.
@@ -138,23 +152,32 @@ impl Store {
         let Self::S3(client) = self else {
             return write_local(&local_path(bucket, key), content).await;
         };
-        let body = match content {
-            Content::Bytes(bytes) => ByteStream::from(bytes),
-            Content::File(path) => ByteStream::from_path(&path).await.map_err(|error| {
-                Failure::disk(format!("reading {}", path.display()), &io::Error::other(error))
-            })?,
-        };
-        client
-            .put_object()
-            .bucket(bucket)
-            .key(key)
-            .content_type(content_type(key))
-            .cache_control(cache_control(key))
-            .body(body)
-            .send()
+        let mut pauses = PATIENCE.build();
+        loop {
+            let written = client
+                .put_object()
+                .bucket(bucket)
+                .key(key)
+                .content_type(content_type(key))
+                .cache_control(cache_control(key))
+                .body(body(&content).await?)
+                .send()
+                .await;
+            let Err(error) = written else { return Ok(()) };
+            let failure = s3_failure("writing", bucket, key, &error);
+            let Some(pause) = pauses.next().filter(|_| may_pass(&error)) else { return Err(failure) };
+            tracing::warn!(%failure, ?pause, "trying again");
+            tokio::time::sleep(pause).await;
+        }
+    }
+}
+
+async fn body(content: &Content) -> Result<ByteStream, Failure> {
+    match content {
+        Content::Bytes(bytes) => Ok(ByteStream::from(bytes.clone())),
+        Content::File(path) => ByteStream::from_path(path)
             .await
-            .map_err(|error| s3_failure("writing", bucket, key, &error))?;
-        Ok(())
+            .map_err(|error| Failure::disk(format!("reading {}", path.display()), &io::Error::other(error))),
     }
 }
 
@@ -246,9 +269,41 @@ async fn write_local(path: &Path, content: Content) -> Result<(), Failure> {
     write.await.map_err(|error: io::Error| Failure::disk(format!("writing {}", path.display()), &error))
 }
 
+/// Why S3 answers 400 to a look at a version, which has no body to say so: `Ok` where it is the name of no
+/// version. Expired credentials get the same answer.
+async fn refused(client: &Client, source: &Source) -> Result<(), Failure> {
+    let answer = client
+        .get_object()
+        .bucket(&source.bucket)
+        .key(&source.key)
+        .set_version_id(source.version_id.clone())
+        .range("bytes=0-0")
+        .send()
+        .await;
+    match answer {
+        Err(error) if error.code() == Some("InvalidArgument") => Ok(()),
+        Err(error) => Err(s3_failure("reading", &source.bucket, &source.key, &error)),
+        Ok(_) => {
+            Err(Failure::storage(describe("reading", &source.bucket, &source.key), "S3 answered 400 to HEAD"))
+        }
+    }
+}
+
+fn status<E>(error: &SdkError<E>) -> Option<u16> {
+    error.raw_response().map(|response| response.status().as_u16())
+}
+
+/// Whether a write may go better later: S3 did not answer, or not as it should.
+fn may_pass<E>(error: &SdkError<E>) -> bool {
+    match status(error) {
+        Some(status) => matches!(status, 408 | 429 | 500..),
+        None => !matches!(error, SdkError::ConstructionFailure(_)),
+    }
+}
+
 /// S3 answers 404 for what is missing, and 405 for a version that is a delete marker.
 fn is_missing<E>(error: &SdkError<E>) -> bool {
-    error.raw_response().is_some_and(|response| matches!(response.status().as_u16(), 404 | 405))
+    matches!(status(error), Some(404 | 405))
 }
 
 /// What S3 answered, in its own words where it has some.
@@ -257,7 +312,7 @@ where
     E: std::error::Error + ProvideErrorMetadata + 'static,
 {
     let what = describe(doing, bucket, key);
-    if error.raw_response().is_some_and(|response| response.status().as_u16() == 403) {
+    if status(error) == Some(403) {
         return Failure::storage(what, "access is denied. Check what the Job's credentials may do");
     }
     match (error.code(), error.message()) {

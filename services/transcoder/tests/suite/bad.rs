@@ -3,6 +3,7 @@
 use crate::material::{QUICK, Workshop, never, scene, small};
 use contract::{JobRecord, JobState, Profile, Reason};
 use std::{fs, path::Path};
+use transcoder::job::Job;
 
 /// Transcodes what must fail for good and looks at what it left.
 async fn refused(shop: &Workshop, source: &str, profile: Profile) -> Reason {
@@ -87,6 +88,64 @@ async fn frames_above_the_limit_are_refused_when_only_decoding_shows_them() {
 }
 
 #[tokio::test]
+async fn pixels_so_wide_that_the_shown_picture_is_above_the_limit_are_refused() {
+    let shop = Workshop::new();
+    let wide = "-f lavfi -i testsrc2=s=640x360:r=25:d=1 -vf setsar=255/1 -c:v libx264 -preset ultrafast";
+    shop.make("source.mp4", wide);
+    assert_eq!(refused(&shop, "source.mp4", small()).await, Reason::ResolutionLimit);
+}
+
+#[tokio::test]
+async fn two_frames_that_are_days_apart_are_refused() {
+    let shop = Workshop::new();
+    let far = "-f lavfi -i testsrc2=s=160x90:r=1:d=2 -vf setpts=N*100000/TB -fps_mode passthrough";
+    shop.make("source.mkv", &format!("{far} -c:v libx264 -preset ultrafast"));
+    assert_eq!(refused(&shop, "source.mkv", small()).await, Reason::DurationLimit);
+}
+
+#[tokio::test]
+async fn a_codec_without_a_decoder_is_not_called_damage() {
+    let shop = Workshop::new();
+    let path = shop.make("source.mkv", &format!("{} {QUICK}", scene("160x90", "25", 2.0)));
+    let mut bytes = fs::read(&path).unwrap();
+    let at = bytes.windows(15).position(|window| window == b"V_MPEG4/ISO/AVC").unwrap();
+    bytes[at..at + 15].copy_from_slice(b"V_MPEG4/ISO/XXX");
+    fs::write(path, bytes).unwrap();
+    assert_eq!(refused(&shop, "source.mkv", small()).await, Reason::NotMedia);
+    let record = shop.read("job.json");
+    assert!(record.contains("codec is not supported"), "{record}");
+}
+
+#[tokio::test]
+async fn a_ladder_that_does_not_fit_on_the_disk_is_not_begun() {
+    let shop = Workshop::new();
+    shop.make("source.mp4", &format!("{} {QUICK}", scene("160x90", "25", 2.0)));
+    let job = Job { room: Some(1000), ..shop.job("source.mp4", small(), 1) };
+    let failure = job.run(never()).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::DiskFull);
+    assert!(!shop.out().join("90p").exists());
+}
+
+/// A copy that broke off in a file that had its whole size from the start.
+#[tokio::test]
+async fn a_file_that_ends_in_zeros_is_refused_or_taken_as_far_as_it_decodes() {
+    let shop = Workshop::new();
+    let scene = scene("320x180", "25", 10.0);
+    let path = shop.make("source.mp4", &format!("{scene} {QUICK} -b:v 300k -movflags faststart"));
+    let mut bytes = fs::read(&path).unwrap();
+    let copied = bytes.len() * 6 / 10;
+    bytes[copied..].fill(0);
+    fs::write(path, bytes).unwrap();
+    assert_eq!(refused(&shop, "source.mp4", small()).await, Reason::Truncated);
+    fs::remove_dir_all(shop.out()).unwrap();
+    let record = shop.transcode("source.mp4", Profile { allow_partial: true, ..small() }).await.unwrap();
+    let seconds = record.duration_seconds.unwrap();
+    assert!((4.0..8.0).contains(&seconds), "{seconds} of 10 s");
+    let report = shop.check().await;
+    assert!(report.findings.is_empty(), "{report}");
+}
+
+#[tokio::test]
 async fn a_truncated_file_is_refused_or_taken_as_far_as_it_goes() {
     let shop = Workshop::new();
     cut(&shop, 0.4, "-movflags faststart");
@@ -134,6 +193,17 @@ async fn a_failure_stands_for_its_attempt_and_a_later_attempt_tries_again() {
     assert_eq!(same.reason, Reason::SourceNotFound);
     let later = shop.job("source.mp4", small(), 2).run(never()).await.unwrap();
     assert_eq!((later.state, later.attempt), (JobState::Succeeded, 2));
+}
+
+#[tokio::test]
+async fn a_failure_without_a_cause_is_no_success() {
+    let shop = Workshop::new();
+    refused(&shop, "source.mp4", small()).await;
+    let mut record: JobRecord = serde_json::from_str(&shop.read("job.json")).unwrap();
+    record.failure = None;
+    fs::write(shop.out().join("job.json"), serde_json::to_vec(&record).unwrap()).unwrap();
+    let failure = shop.transcode("source.mp4", small()).await.unwrap_err();
+    assert_eq!(failure.reason, Reason::Unknown);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use crate::material::{QUICK, Workshop, scene, small, stream_field};
 use contract::{JobRecord, JobState, Profile};
 use std::process::Command;
+use transcoder::{captions, probe};
 
 /// Transcodes, checks that the checker finds nothing, and hands the record on.
 async fn plays(shop: &Workshop, source: &str, profile: Profile) -> JobRecord {
@@ -160,21 +161,74 @@ async fn sound_that_goes_on_after_the_picture_is_kept() {
     assert!((record.duration_seconds.unwrap() - 8.0).abs() < 0.05, "{record:?}");
 }
 
+/// A video of three seconds with two tracks of subtitles.
+fn with_subtitles(shop: &Workshop) {
+    for (name, line) in [("en.srt", "Good morning"), ("de.srt", "Guten Morgen")] {
+        std::fs::write(shop.path(name), format!("1\n00:00:00,500 --> 00:00:02,000\n{line}\n")).unwrap();
+    }
+    let scene = scene("320x180", "25", 3.0);
+    let maps = "-map 0 -map 1 -map 2 -map 3 -c:s srt -metadata:s:s:0 language=eng";
+    shop.make("source.mkv", &format!("{scene} -i en.srt -i de.srt {QUICK} {maps}"));
+}
+
 #[tokio::test]
 async fn text_subtitles_become_captions() {
     let shop = Workshop::new();
-    let text = "1\n00:00:00,500 --> 00:00:02,000\nGood morning\n";
-    std::fs::write(shop.path("text.srt"), text).unwrap();
-    let scene = scene("320x180", "25", 3.0);
-    shop.make(
-        "source.mkv",
-        &format!("{scene} -i text.srt {QUICK} -map 0 -map 1 -map 2 -c:s srt -metadata:s:s:0 language=eng"),
-    );
+    with_subtitles(&shop);
     plays(&shop, "source.mkv", small()).await;
     let master = shop.read("master.m3u8");
     assert!(master.contains("TYPE=SUBTITLES") && master.contains("LANGUAGE=\"eng\""), "{master}");
     assert!(shop.read("captions/captions-1.vtt").contains("Good morning"));
+    assert!(shop.read("captions/captions-2.vtt").contains("Guten Morgen"));
     assert!(shop.read("manifest.mpd").contains("captions/captions-1.vtt"));
+}
+
+#[tokio::test]
+async fn a_subtitle_that_can_t_be_extracted_leaves_the_others() {
+    let shop = Workshop::new();
+    with_subtitles(&shop);
+    let source = shop.path("source.mkv");
+    let mut probe = probe::probe(&source, 1 << 20).await.unwrap();
+    probe.subtitles[0].index = 99;
+    let captions = captions::publish(&probe, &source, &shop.path(""), 1 << 20, &shop.folder()).await.unwrap();
+    assert_eq!(captions.len(), 1);
+    assert!(shop.read(&captions[0].path()).contains("Guten Morgen"));
+}
+
+#[tokio::test]
+async fn a_track_that_is_not_taken_may_end_later_than_those_that_are() {
+    let scene = scene("320x180", "25", 3.0);
+    let late = "1\n00:00:04,500 --> 00:00:06,000\nThe end\n";
+    for (other, codec) in [("-f lavfi -i sine=r=48000:d=6", "-c:a aac"), ("-i late.srt", "-c:s srt")] {
+        let shop = Workshop::new();
+        std::fs::write(shop.path("late.srt"), late).unwrap();
+        shop.make("source.mkv", &format!("{scene} {other} {QUICK} -map 0 -map 1 -map 2 {codec}"));
+        let record = plays(&shop, "source.mkv", small()).await;
+        assert!((record.duration_seconds.unwrap() - 3.0).abs() < 0.1, "{record:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_cover_that_can_t_be_shown_is_no_reason_to_refuse_the_sound() {
+    let shop = Workshop::new();
+    shop.make("cover.jpg", "-f lavfi -i testsrc2=s=600x600 -frames:v 1");
+    let maps = "-map 0 -map 1 -c:v copy -disposition:v attached_pic";
+    let sound = shop.make("source.mp3", &format!("-f lavfi -i sine=r=44100:d=3 -i cover.jpg {maps}"));
+    let poster = shop.out().join("poster.jpg");
+    plays(&shop, "source.mp3", small()).await;
+    assert_eq!(stream_field(&poster, "v:0", "width"), "600");
+
+    std::fs::remove_dir_all(shop.out()).unwrap();
+    plays(&shop, "source.mp3", Profile { max_source_pixels: 600 * 600 - 1, ..small() }).await;
+    assert_eq!(stream_field(&poster, "v:0", "width"), "1280");
+
+    std::fs::remove_dir_all(shop.out()).unwrap();
+    let mut bytes = std::fs::read(&sound).unwrap();
+    let cover = bytes.windows(3).position(|window| window == [0xff, 0xd8, 0xff]).unwrap();
+    bytes[cover + 3..cover + 4000].fill(b'A');
+    std::fs::write(&sound, bytes).unwrap();
+    plays(&shop, "source.mp3", small()).await;
+    assert_eq!(stream_field(&poster, "v:0", "width"), "1280");
 }
 
 #[tokio::test]

@@ -61,6 +61,7 @@ impl Workshop {
             request: TranscodeRequest { identity: work.identity(), attempt, source, output, profile },
             source: Store::Directory,
             scratch: fresh_scratch(self.dir.path(), "scratch").unwrap(),
+            room: None,
             threads: 2,
             now: jiff::Timestamp::now,
         }

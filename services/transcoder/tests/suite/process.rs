@@ -101,6 +101,22 @@ fn a_request_that_is_no_request_says_so_to_kubernetes() {
 }
 
 #[test]
+fn a_log_filter_that_is_none_says_so_to_kubernetes() {
+    let shop = Workshop::new();
+    let log = shop.path("termination-log");
+    let output = Command::new(PROGRAM)
+        .env("RUST_LOG", "transcoder=loud")
+        .env("TERMINATION_LOG", &log)
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(75));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("RUST_LOG"));
+    let message: serde_json::Value = serde_json::from_slice(&fs::read(log).unwrap()).unwrap();
+    assert_eq!(message["reason"], "CANNOT_START");
+    assert!(message["message"].as_str().unwrap().contains("RUST_LOG"), "{message}");
+}
+
+#[test]
 fn the_checker_says_what_is_wrong_with_its_exit_code() {
     let shop = Workshop::new();
     fs::create_dir(shop.out()).unwrap();

@@ -30,6 +30,12 @@ const ADVICE: Record<string, Advice> = {
     advice: 'Scale the video down, to 4K for example, and upload the smaller one. The limit is part of the platform’s profile.',
     retryHelps: false,
   },
+  DURATION_LIMIT: {
+    title: 'The video is longer than allowed',
+    advice:
+      'Cut it into parts and upload those. If it is shorter than that, its time stamps are wrong: export it again, and upload that. The limit is part of the platform’s profile.',
+    retryHelps: false,
+  },
   SOURCE_NOT_FOUND: {
     title: 'The uploaded file is gone',
     advice: 'It was deleted or replaced before its turn came. Upload it again.',
