@@ -52,6 +52,8 @@ export interface VideoPage {
 }
 
 export interface NewUpload {
+  /** A UUIDv7 of one's own: asked for twice, it is begun once. */
+  videoId: string;
   fileName: string;
   size: number;
   contentType: string;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { ApiError } from '../api/client';
-import type { SentPart, Upload, UploadStatus, Video } from '../api/types';
+import type { NewUpload, SentPart, Upload, UploadStatus, Video } from '../api/types';
 import { fingerprint } from './fingerprint';
 import { UploadManager } from './manager';
 import { UploadRecords } from './records';
@@ -25,15 +25,23 @@ class World {
   attempts: string[] = [];
   underWay = 0;
   mostUnderWay = 0;
-  expired = new Set<string>();
+  /** What addresses of a kind get. */
+  readonly expired = new Map<string, number>();
+  /** What the next calls of the backend meet after it has done its work. */
+  lostAnswers: number[] = [];
   #serial = 0;
+  readonly #begun = new Map<string, string>();
 
   readonly api = {
-    createUpload: (_token: string, { size }: { size: number }): Promise<Upload> => {
-      this.#serial += 1;
-      const videoId = `v${this.#serial}`;
-      this.stored.set(videoId, new Map());
-      return Promise.resolve({ videoId, partSize: PART_SIZE, parts: this.#targets(videoId, size, 'first') });
+    createUpload: (_token: string, { videoId: wanted, size }: NewUpload): Promise<Upload> => {
+      let videoId = this.#begun.get(wanted);
+      if (videoId === undefined) {
+        this.#serial += 1;
+        videoId = `v${this.#serial}`;
+        this.#begun.set(wanted, videoId);
+        this.stored.set(videoId, new Map());
+      }
+      return this.#answer({ videoId, partSize: PART_SIZE, parts: this.#targets(videoId, size, 'first') });
     },
     uploadStatus: (_token: string, videoId: string): Promise<UploadStatus> => {
       const stored = this.stored.get(videoId);
@@ -45,13 +53,18 @@ class World {
     },
     completeUpload: (_token: string, videoId: string, parts: SentPart[]): Promise<Video> => {
       this.completed.set(videoId, parts);
-      return Promise.resolve({} as Video);
+      return this.#answer({} as Video);
     },
     abortUpload: (_token: string, videoId: string): Promise<void> => {
       this.aborted.push(videoId);
-      return Promise.resolve();
+      return this.#answer(undefined);
     },
   };
+
+  #answer<T>(value: T): Promise<T> {
+    const lost = this.lostAnswers.shift();
+    return lost === undefined ? Promise.resolve(value) : Promise.reject(new ApiError(lost, `backend said ${lost}`));
+  }
 
   #targets(videoId: string, size: number, kind: string) {
     return Array.from({ length: Math.max(1, Math.ceil(size / PART_SIZE)) }, (_, index) => ({
@@ -68,7 +81,7 @@ class World {
       await Promise.resolve();
       signal.throwIfAborted();
       const [kind = '', videoId = '', number = ''] = url.split('/');
-      const fault = this.expired.has(kind) ? 403 : this.faults.shift();
+      const fault = this.expired.get(kind) ?? this.faults.shift();
       if (fault === 'hang') {
         await new Promise((_, reject) => signal.addEventListener('abort', () => reject(new Error('aborted'))));
       }
@@ -158,14 +171,50 @@ it('fails after six failures of one part in a row, and goes on from there when t
   expect([...world.completed.keys()]).toEqual(['v1']);
 });
 
-it('asks for fresh addresses when the first ones have expired', async () => {
+it.each([400, 403])('asks for fresh addresses when the first ones get %i, as they have expired', async (status) => {
   const world = new World();
-  world.expired.add('first');
+  world.expired.set('first', status);
   const manager = world.manager();
   await manager.add([clip()]);
   await settle();
   expect(phases(manager)).toEqual(['Done']);
   expect(world.attempts.filter((url) => url.startsWith('fresh/'))).toHaveLength(4);
+});
+
+it('gives up when fresh addresses get the same', async () => {
+  const world = new World();
+  world.expired.set('first', 400).set('fresh', 400);
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle(300_000);
+  expect(manager.views()[0]).toMatchObject({ phase: 'Failed', error: 'storage said 400' });
+});
+
+it('begins an upload once though the answers are lost, also when it is told to try again', async () => {
+  const world = new World();
+  world.lostAnswers = [504, 504, 504, 504, 504, 504];
+  const manager = world.manager();
+  await manager.add([clip()]);
+  await settle();
+  expect(phases(manager)).toEqual(['Failed']);
+  manager.resume('new-1');
+  await settle();
+  expect(phases(manager)).toEqual(['Done']);
+  expect([...world.stored.keys()]).toEqual(['v1']);
+});
+
+it('waits while storage joins the parts', async () => {
+  const world = new World();
+  const manager = world.manager();
+  world.faults = ['hang'];
+  await manager.add([clip()]);
+  await settle(100);
+  manager.pause('new-1');
+  await settle(100);
+  world.lostAnswers = Array<number>(10).fill(503);
+  manager.resume('new-1');
+  await settle(300_000);
+  expect(phases(manager)).toEqual(['Done']);
 });
 
 it('pauses at once, lets the next file go, and resumes without sending a part twice', async () => {
@@ -250,4 +299,19 @@ it('tells storage when an upload is given up', async () => {
   expect(manager.views()).toEqual([]);
   expect(world.aborted).toEqual(['v1']);
   expect(world.manager().views()).toEqual([]);
+});
+
+it('lets the next file go when an upload can not be given up, and keeps that one', async () => {
+  const world = new World();
+  world.faults = Array<'hang'>(6).fill('hang');
+  const manager = world.manager();
+  await manager.add([clip('a'), clip('b'), clip('c')]);
+  await settle(100);
+  world.lostAnswers = [503];
+  await expect(manager.remove('new-1')).rejects.toThrow('backend said 503');
+  await settle(100);
+  expect(phases(manager)).toEqual(['Failed', 'Sending', 'Done']);
+  expect(manager.views()[0]).toMatchObject({ error: 'backend said 503' });
+  await manager.remove('new-1');
+  expect(phases(manager)).toEqual(['Sending', 'Done']);
 });

@@ -3,6 +3,7 @@
 import { type Api, ApiError } from '../api/client';
 import type { Upload, UploadStatus } from '../api/types';
 import { messageOf } from '../lib/message';
+import { uuid7 } from '../lib/uuid';
 import { fingerprint } from './fingerprint';
 import type { UploadRecord, UploadRecords } from './records';
 import * as schedule from './scheduler';
@@ -48,6 +49,10 @@ export interface TransferDeps {
 export const PARALLEL_PARTS = 3;
 
 const CALL_ATTEMPTS = 5;
+/** Completing is asked for again while S3 joins the parts, for a large file for minutes. */
+const COMPLETE_ATTEMPTS = 20;
+/** What an address gets that has expired, or whose credentials have (400, where the parts of an answer can't be read). */
+const EXPIRED = [400, 403];
 
 function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {
@@ -63,9 +68,9 @@ function sleep(milliseconds: number, signal: AbortSignal): Promise<void> {
   });
 }
 
-/** Refusals that the same request would meet again. 403 is what an expired address gets. */
+/** Refusals that the same request would meet again, and answers that can't be used. */
 function isFinal({ status }: PartError): boolean {
-  return status >= 400 && status < 500 && ![403, 408, 429].includes(status);
+  return status >= 200 && status < 500 && ![...EXPIRED, 408, 429].includes(status);
 }
 
 export class Transfer {
@@ -78,6 +83,8 @@ export class Transfer {
   #size: number;
   #fingerprint: string | undefined;
   #videoId: string | undefined;
+  /** Under which it is begun, however often that is tried. */
+  #newId: string | undefined;
   #phase: Phase;
   #error: string | undefined;
   #parts: schedule.Part[] = [];
@@ -165,7 +172,11 @@ export class Transfer {
       await this.#deps.authorized((token) => this.#deps.api.abortUpload(token, videoId));
     } catch (error) {
       // It is gone, or complete: there is nothing to give up.
-      if (!(error instanceof ApiError && (error.status === 404 || error.status === 409))) throw error;
+      if (!(error instanceof ApiError && (error.status === 404 || error.status === 409))) {
+        // It has stopped, and stays on the list.
+        this.#become(this.#file === undefined ? 'NeedsFile' : 'Failed', messageOf(error));
+        throw error;
+      }
     }
     this.#deps.records.remove(videoId);
   }
@@ -224,7 +235,8 @@ export class Transfer {
     const { api, records, now } = this.#deps;
     this.#fingerprint ??= await fingerprint(file);
     const contentType = file.type || 'application/octet-stream';
-    const body = { fileName: file.name, size: file.size, contentType };
+    this.#newId ??= uuid7(now());
+    const body = { videoId: this.#newId, fileName: file.name, size: file.size, contentType };
     const upload = await this.#call((token) => api.createUpload(token, body), signal);
     if (signal.aborted) {
       // Given up while it was being begun.
@@ -232,6 +244,7 @@ export class Transfer {
       signal.throwIfAborted();
     }
     this.#videoId = upload.videoId;
+    this.#newId = undefined;
     records.save({
       videoId: upload.videoId,
       fileName: file.name,
@@ -277,7 +290,7 @@ export class Transfer {
       if (failures >= schedule.MAX_FAILURES) throw error;
       this.#changed();
       await online(signal);
-      if (error.status === 403) await this.#refresh(signal);
+      if (EXPIRED.includes(error.status)) await this.#refresh(signal);
     }
   }
 
@@ -301,17 +314,21 @@ export class Transfer {
     const videoId = this.#videoId;
     const parts = schedule.completion(this.#parts);
     if (videoId === undefined || parts === undefined) throw new Error('A part of the upload is missing.');
-    await this.#call((token) => this.#deps.api.completeUpload(token, videoId, parts), signal);
+    await this.#call((token) => this.#deps.api.completeUpload(token, videoId, parts), signal, COMPLETE_ATTEMPTS);
     this.#deps.records.remove(videoId);
   }
 
   /** Calls the backend, again with backoff while it is only unavailable. */
-  async #call<T>(call: (token: string) => Promise<T>, signal: AbortSignal): Promise<T> {
+  async #call<T>(
+    call: (token: string) => Promise<T>,
+    signal: AbortSignal,
+    attempts = CALL_ATTEMPTS,
+  ): Promise<T> {
     for (let attempt = 1; ; attempt += 1) {
       try {
         return await this.#deps.authorized(call);
       } catch (error) {
-        if (!(error instanceof ApiError && error.transient) || attempt >= CALL_ATTEMPTS) throw error;
+        if (!(error instanceof ApiError && error.transient) || attempt >= attempts) throw error;
         await sleep(schedule.backoff(attempt, this.#deps.random()), signal);
       }
     }

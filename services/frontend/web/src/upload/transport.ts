@@ -1,6 +1,6 @@
 /** Sends one part to S3 with progress, which fetch can't report. */
 
-/** A part that storage refused (its HTTP status), or that did not arrive (status 0). */
+/** A part that storage refused, or acknowledged without its ETag (its HTTP status), or that did not arrive (0). */
 export class PartError extends Error {
   readonly status: number;
 
@@ -47,7 +47,7 @@ export const putPart: PutPart = ({ url, body, progress, signal }) =>
         return;
       }
       const etag = request.getResponseHeader('etag');
-      if (etag === null) fail(400, 'Storage hides the ETag: its CORS rules must expose that header.');
+      if (etag === null) fail(request.status, 'Storage hides the ETag: its CORS rules must expose that header.');
       else resolve(etag);
     };
     request.onerror = () => fail(0, 'Storage can’t be reached.');

@@ -1,5 +1,5 @@
-import { lazy, Suspense } from 'react';
-import type { Video } from '../api/types';
+import { lazy, Suspense, useState } from 'react';
+import type { Playback, Video } from '../api/types';
 import { Button } from '../components/Button';
 import { Icon } from '../components/Icon';
 import { ErrorLine, Notice } from '../components/Notice';
@@ -44,8 +44,25 @@ function Pending({ video }: { video: Video }) {
   );
 }
 
-/** A newer transcode than the one that is shown is under way, or failed. */
-function NewerNote({ video }: { video: Video }) {
+/** What plays: the first output that there was, until the person wants the newer one. */
+function usePlayback({ playback: current }: Video): { shown: Playback | undefined; update: (() => void) | undefined } {
+  const [shown, setShown] = useState(current ?? undefined);
+  if (!current) return { shown, update: undefined };
+  if (shown === undefined) setShown(current);
+  const newer = shown !== undefined && shown.hls !== current.hls;
+  return { shown: shown ?? current, update: newer ? () => setShown(current) : undefined };
+}
+
+/** There is a newer transcode than the one that is shown, or it is under way. */
+function NewerNote({ video, update }: { video: Video; update: (() => void) | undefined }) {
+  if (update !== undefined) {
+    return (
+      <div className={styles.note} role="status">
+        A new version of this video is ready.
+        <Button onClick={update}>Show the new version</Button>
+      </div>
+    );
+  }
   if (video.state === 'Ready') return null;
   return (
     <p className={styles.note}>
@@ -101,11 +118,12 @@ function Renditions({ video }: { video: Video }) {
 function Loaded({ video, update }: { video: Video; update: (video: Video) => void }) {
   useTitle(video.title);
   const failed = video.state === 'Failed' || video.state === 'Cancelled';
+  const { shown, update: showNewer } = usePlayback(video);
   return (
     <article className={styles.page}>
-      {video.playback && (
+      {shown && (
         <Suspense fallback={<div className={styles.loading} />}>
-          <Player key={video.playback.hls} title={video.title} playback={video.playback} />
+          <Player key={shown.hls} title={video.title} playback={shown} />
         </Suspense>
       )}
       <div className={styles.head}>
@@ -113,7 +131,7 @@ function Loaded({ video, update }: { video: Video; update: (video: Video) => voi
         {!failed && <VideoActions video={video} update={update} />}
       </div>
       {failed && <FailurePanel video={video} update={update} />}
-      {!failed && (video.playback ? <NewerNote video={video} /> : <Pending video={video} />)}
+      {!failed && (shown ? <NewerNote video={video} update={showNewer} /> : <Pending video={video} />)}
       <Facts video={video} />
       <Renditions video={video} />
     </article>

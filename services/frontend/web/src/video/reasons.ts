@@ -20,11 +20,6 @@ const ADVICE: Record<string, Advice> = {
       'Its end is missing or parts of it can’t be read. Copy or export it again from where it came from, check that it plays to the end, and upload that.',
     retryHelps: false,
   },
-  PARTIAL: {
-    title: 'Only a part of this file can be read',
-    advice: 'Copy or export it again from where it came from, and upload that.',
-    retryHelps: false,
-  },
   RESOLUTION_LIMIT: {
     title: 'The picture is larger than allowed',
     advice: 'Scale the video down, to 4K for example, and upload the smaller one. The limit is part of the platform’s profile.',
