@@ -25,6 +25,7 @@ export async function startFrontend(mock, port) {
     env: {
       PATH: env.PATH,
       PORT: String(chosen),
+      METRICS_PORT: '0',
       WEB_ROOT: env.WEB_ROOT,
       BACKEND_URL: mock.url,
       UPLOAD_ORIGINS: mock.storageOrigin,

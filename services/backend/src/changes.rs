@@ -12,6 +12,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::sync::broadcast;
 use uuid::Uuid;
 
+/// After how long without a change the connection is asked whether it lives, and how long it may take to answer.
+const QUIET: Duration = Duration::from_secs(15);
 /// How many changes a slow client may be behind before its stream is ended.
 const BACKLOG: usize = 1024;
 
@@ -72,19 +74,20 @@ async fn forward_connected(
     sender: &broadcast::Sender<Change>,
     mut connected: impl FnMut(),
 ) -> Result<(), StoreError> {
-    let mut listener = catalog.listen().await?;
+    let mut listener = catalog.listen(QUIET).await?;
     connected();
     send(sender, Change::Missed);
-    while let Some(notification) = listener.try_recv().await? {
-        let Ok(id) = notification.payload().parse::<Uuid>() else { continue };
+    while let Some(id) = listener.next().await? {
         if sender.receiver_count() == 0 {
             continue;
         }
-        let change = match catalog.get(id).await? {
-            Some(video) => Change::Video(model::to_json(&video).into()),
-            None => Change::Deleted(id),
-        };
-        send(sender, change);
+        match catalog.get(id).await {
+            Ok(Some(video)) => send(sender, Change::Video(model::to_json(&video).into())),
+            Ok(None) => send(sender, Change::Deleted(id)),
+            // It is in no list either.
+            Err(error) if error.is_lasting() => tracing::error!(%error, "a change is told to nobody"),
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }

@@ -15,8 +15,13 @@ pub mod settings;
 
 use auth::ApiToken;
 use aws_config::SdkConfig;
-use axum::{Router, extract::DefaultBodyLimit};
-use catalog::{Catalog, Storage};
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Request, State},
+    middleware::{self, Next},
+    response::{IntoResponse, Response},
+};
+use catalog::{Catalog, Edit, Storage, StoreError};
 use changes::Changes;
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
 use media::WholeOutputs;
@@ -25,7 +30,8 @@ use problem::Problem;
 use service_common::{Shutdown, aws};
 use settings::{Limits, Settings};
 use std::{ops::Deref, sync::Arc, time::Duration};
-use tower_http::{set_header::SetResponseHeaderLayer, timeout::TimeoutLayer};
+use tower_http::set_header::SetResponseHeaderLayer;
+use uuid::Uuid;
 
 /// Largest body of a request: the list of 10,000 parts fits.
 const MAX_BODY_BYTES: usize = 2 << 20;
@@ -41,6 +47,14 @@ pub fn migrator() -> sqlx::migrate::Migrator {
     let mut migrator = sqlx::migrate!();
     migrator.set_ignore_missing(true);
     migrator
+}
+
+/// Brings the schema of the catalogue up to date. Replicas that do so at once wait for each other.
+///
+/// # Errors
+/// [`StoreError::Database`].
+pub async fn migrate(catalog: &Catalog) -> Result<(), StoreError> {
+    Ok(migrator().run(&catalog.patient()).await.map_err(sqlx::Error::from)?)
 }
 
 /// What the handlers share. Cheap to clone.
@@ -90,6 +104,12 @@ impl App {
         }))
     }
 
+    /// Opens a change of a video that is not deleted.
+    async fn live_edit(&self, id: Uuid) -> Result<Edit, Problem> {
+        let edit = self.catalog.edit(id).await?.filter(|edit| !edit.video.is_deleted());
+        edit.ok_or_else(Problem::no_such_video)
+    }
+
     /// All routes.
     pub fn router(self) -> Router {
         Router::new()
@@ -99,8 +119,36 @@ impl App {
             .method_not_allowed_fallback(async || {
                 Problem::new(StatusCode::METHOD_NOT_ALLOWED, "This path does not know this method.")
             })
-            .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, REQUEST_TIMEOUT))
+            .layer(middleware::from_fn_with_state(REQUEST_TIMEOUT, in_time))
             .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
             .with_state(self)
+    }
+}
+
+/// Answers for a handler that takes too long.
+async fn in_time(State(limit): State<Duration>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(limit, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => {
+            Problem::new(StatusCode::GATEWAY_TIMEOUT, "The request took too long. Try again.").into_response()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::{body::Body, routing::get};
+    use http::header::CONTENT_TYPE;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_request_that_takes_too_long_is_a_problem() {
+        let endless = get(async || std::future::pending::<()>().await);
+        let layer = middleware::from_fn_with_state(Duration::from_millis(1), in_time);
+        let app = Router::new().route("/", endless).layer(layer);
+        let answer = app.oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(answer.headers()[CONTENT_TYPE], "application/problem+json");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A CDN can be put before it as it is: what never changes says so, all else must be asked for again.
 
-use crate::{App, problem::Problem};
+use crate::{App, api::extract::Path, problem::Problem};
 use aws_sdk_s3::{
     error::{DisplayErrorContext, SdkError},
     operation::get_object::{GetObjectError, GetObjectOutput},
@@ -11,13 +11,13 @@ use aws_sdk_s3::{
 use axum::{
     Router,
     body::Body,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
     routing::get,
 };
 use contract::{
     Identity,
-    job::{JOB_RECORD, PROGRESS_FILE},
+    job::{JOB_RECORD, PROGRESS_FILE, content_type},
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use std::{collections::HashSet, sync::Mutex};
@@ -215,22 +215,6 @@ fn respond(object: GetObjectOutput, path: &str, caching: &'static str, head: boo
 fn is_plain(path: &str) -> bool {
     let plain = |part: &str| !part.is_empty() && part != "." && part != "..";
     path.split('/').all(plain) && !path.contains(|c: char| c.is_control() || c == '\\')
-}
-
-fn content_type(path: &str) -> &'static str {
-    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
-        "m3u8" => "application/vnd.apple.mpegurl",
-        "mpd" => "application/dash+xml",
-        "m4s" => "video/iso.segment",
-        "mp4" => "video/mp4",
-        "m4a" => "audio/mp4",
-        "vtt" => "text/vtt; charset=utf-8",
-        "jpg" | "jpeg" => "image/jpeg",
-        "png" => "image/png",
-        "webp" => "image/webp",
-        "json" => "application/json",
-        _ => "application/octet-stream",
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use axum::{
 use catalog::{StoreError, storage::StorageError};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
+use service_common::problem::marked;
 use utoipa::ToSchema;
 
 /// An error, as the client sees it.
@@ -72,12 +73,9 @@ impl Problem {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = (status, axum::Json(self)).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let mut response = marked((status, axum::Json(self)).into_response());
         if status == StatusCode::UNAUTHORIZED {
-            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         response
     }

@@ -42,10 +42,7 @@ impl Settings {
     /// [`EnvError`], naming the first variable that is missing or wrong.
     pub fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(Self {
-            catalog: Catalog::connect(
-                &env.required("DATABASE_URL")?,
-                env.parse_or("DATABASE_MAX_CONNECTIONS", 10)?,
-            )?,
+            catalog: Catalog::from_env(env)?,
             storage: Storage::from_env(env)?,
             transcoding_queue_url: env.required("TRANSCODING_QUEUE_URL")?,
             api_token: env.required("API_TOKEN")?,

@@ -5,11 +5,15 @@ use aws_sdk_s3::{
     Client,
     error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
     operation::get_object::GetObjectError,
+    primitives::ByteStream,
     types::{Delete, ObjectIdentifier},
 };
 use contract::Identity;
 use service_common::{Env, EnvError};
 use uuid::Uuid;
+
+/// S3's own code for an object that is larger than it may be.
+pub const TOO_LARGE: &str = "EntityTooLarge";
 
 /// The buckets and prefixes that the platform's operator tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -196,12 +200,13 @@ async fn delete_folder(s3: &Client, bucket: &str, folder: &str) -> Result<(), St
 /// Reads a small object whole. `None` where it does not exist.
 ///
 /// # Errors
-/// [`StorageError`] where S3 can't be read, or the object is larger than `limit` bytes.
+/// [`StorageError`] where S3 can't be read, and with the code [`TOO_LARGE`] where the object is larger than
+/// `limit` bytes.
 pub async fn read_small(
     s3: &Client,
     bucket: &str,
     key: &str,
-    limit: i64,
+    limit: usize,
 ) -> Result<Option<Vec<u8>>, StorageError> {
     let what = || format!("reading s3://{bucket}/{key}");
     let object = match s3.get_object().bucket(bucket).key(key).send().await {
@@ -211,12 +216,27 @@ pub async fn read_small(
         }
         Err(error) => return Err(StorageError::new(what(), &error)),
     };
-    if object.content_length().is_some_and(|length| length > limit) {
-        return Err(StorageError::without_call(what(), format!("larger than {limit} bytes")));
+    small_body(object.body, limit, what).await.map(Some)
+}
+
+/// Reads a body whole that is to be small; of another nothing beyond the limit.
+///
+/// # Errors
+/// As [`read_small`].
+pub async fn small_body(
+    mut body: ByteStream,
+    limit: usize,
+    what: impl Fn() -> String,
+) -> Result<Vec<u8>, StorageError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = body.try_next().await.map_err(|e| StorageError::without_call(what(), e))? {
+        bytes.extend_from_slice(&chunk);
+        if bytes.len() > limit {
+            let cause = format!("it is larger than {limit} bytes");
+            return Err(StorageError { what: what(), cause, code: Some(TOO_LARGE.to_owned()) });
+        }
     }
-    let body = object.body.collect().await;
-    let body = body.map_err(|e| StorageError::without_call(what(), e))?;
-    Ok(Some(body.to_vec()))
+    Ok(bytes)
 }
 
 #[cfg(test)]

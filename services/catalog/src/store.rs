@@ -5,13 +5,14 @@ use crate::video::{State, Transcode, Upload, Video};
 use contract::{Identity, JobRecord, Outcome, TerminationMessage, job::Source};
 use jiff::Timestamp;
 use jiff_sqlx::{Timestamp as SqlTimestamp, ToSqlx};
-use service_common::EnvError;
+use service_common::{Env, EnvError};
 use sqlx::{
-    Connection, FromRow, PgConnection, PgPool, Postgres, Transaction,
+    Connection, Executor, FromRow, PgConnection, PgPool, Postgres, Transaction,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
     types::Json,
 };
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, io, time::Duration};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// The `NOTIFY` channel of changes; the payload is the video's id.
@@ -20,6 +21,11 @@ pub const CHANNEL: &str = "videos";
 pub const SCHEMA_VERSION: i64 = 1;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a statement may take and wait for a lock, and a transaction may do nothing: what a replica left
+/// behind that hangs or is cut off must not hold up the others. All are below the 30 s of a request.
+const PATIENCE: &str = "SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'";
+/// How long the connection of a lock may take to answer.
+const LOCK_ANSWER: Duration = Duration::from_secs(5);
 
 /// The database could not be asked, or holds what no release wrote.
 #[derive(Debug, thiserror::Error)]
@@ -104,10 +110,22 @@ struct TranscodeRow {
     percent: i16,
     failure_reason: Option<String>,
     failure_message: Option<String>,
-    record: Option<Json<JobRecord>>,
+    record: Option<Json<serde_json::Value>>,
 }
 
 impl Catalog {
+    /// The catalogue of `DATABASE_URL`, with at most `DATABASE_MAX_CONNECTIONS` (default 10).
+    ///
+    /// # Errors
+    /// [`EnvError`] for a URL that is missing or none, and for no connections.
+    pub fn from_env(env: &Env) -> Result<Self, EnvError> {
+        let max_connections = env.parse_or("DATABASE_MAX_CONNECTIONS", 10)?;
+        if max_connections == 0 {
+            return Err(EnvError::invalid("DATABASE_MAX_CONNECTIONS", "must be at least 1"));
+        }
+        Self::connect(&env.required("DATABASE_URL")?, max_connections)
+    }
+
     /// A catalogue in the database of that URL. Nothing is connected yet.
     ///
     /// # Errors
@@ -119,11 +137,21 @@ impl Catalog {
         let pool = PgPoolOptions::new()
             .max_connections(max_connections)
             .acquire_timeout(ACQUIRE_TIMEOUT)
+            .after_connect(|connection, _| Box::pin(async { connection.execute(PATIENCE).await.map(drop) }))
             .connect_lazy_with(options);
         Ok(Self { pool })
     }
 
-    /// The connections, for migrations and locks.
+    /// One more connection, on which statements take as long as they take: for migrations, which wait for each
+    /// other on purpose, and for listening.
+    #[must_use]
+    pub fn patient(&self) -> PgPool {
+        let options = PgConnectOptions::clone(&self.pool.connect_options());
+        let one = PgPoolOptions::new().max_connections(1).idle_timeout(None).max_lifetime(None);
+        one.acquire_timeout(ACQUIRE_TIMEOUT).connect_lazy_with(options)
+    }
+
+    /// The connections.
     #[must_use]
     pub fn pool(&self) -> &PgPool {
         &self.pool
@@ -148,14 +176,15 @@ impl Catalog {
         }
     }
 
-    /// A connection that hears of every change.
+    /// Hears of every change, on a connection beside the others. After `quiet` without any the connection is
+    /// asked whether it still lives, and may take as long to answer.
     ///
     /// # Errors
     /// [`StoreError::Database`].
-    pub async fn listen(&self) -> Result<PgListener, StoreError> {
-        let mut listener = PgListener::connect_with(&self.pool).await?;
-        listener.listen(CHANNEL).await?;
-        Ok(listener)
+    pub async fn listen(&self, quiet: Duration) -> Result<Listener, StoreError> {
+        let mut connection = PgListener::connect_with(&self.patient()).await?;
+        connection.listen(CHANNEL).await?;
+        Ok(Listener { connection, quiet })
     }
 
     /// Adds a video, unless there is one of its source already. Says whether it was added.
@@ -210,7 +239,8 @@ impl Catalog {
         one(&mut connection, row).await
     }
 
-    /// Videos that are not deleted, newest first, of one state or all, from before that id.
+    /// Videos that are not deleted, newest first, of one state or all, from before that id. One that this
+    /// release can't read is left out, and logged.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -221,7 +251,7 @@ impl Catalog {
         limit: u16,
     ) -> Result<Page, StoreError> {
         let mut connection = self.snapshot().await?;
-        let rows = sqlx::query_as(
+        let mut rows: Vec<VideoRow> = sqlx::query_as(
             "SELECT * FROM videos
              WHERE deleted_at IS NULL AND ($1::text IS NULL OR state = $1) AND ($2::uuid IS NULL OR id < $2)
              ORDER BY id DESC LIMIT $3",
@@ -231,11 +261,10 @@ impl Catalog {
         .bind(i64::from(limit) + 1)
         .fetch_all(&mut *connection)
         .await?;
-        let mut videos = with_transcodes(&mut connection, rows).await?;
-        let more = videos.len() > usize::from(limit);
-        videos.truncate(usize::from(limit));
-        let next = more.then(|| videos.last().map(|video| video.id)).flatten();
-        Ok(Page { videos, next })
+        let more = rows.len() > usize::from(limit);
+        rows.truncate(usize::from(limit));
+        let next = more.then(|| rows.last().map(|row| row.id)).flatten();
+        Ok(Page { videos: readable(&mut connection, rows).await?, next })
     }
 
     /// Opens a change of a video, deleted or not.
@@ -305,21 +334,38 @@ impl Catalog {
         .await?)
     }
 
-    /// Identity and attempt of what runs, oldest first.
+    /// What runs, newest first: what is stuck grows old and is in nobody's way.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub async fn running(&self, limit: u16) -> Result<Vec<(Identity, u32)>, StoreError> {
-        let rows: Vec<(String, i32)> = sqlx::query_as(
-            "SELECT identity, attempt FROM transcodes JOIN videos ON videos.id = video_id
-             WHERE outcome = 'Running' AND deleted_at IS NULL ORDER BY requested_at LIMIT $1",
+    pub async fn running(&self, limit: u16) -> Result<Vec<Identity>, StoreError> {
+        let identities: Vec<String> = sqlx::query_scalar(
+            "SELECT identity FROM transcodes JOIN videos ON videos.id = video_id
+             WHERE outcome = 'Running' AND deleted_at IS NULL ORDER BY requested_at DESC LIMIT $1",
         )
         .bind(i64::from(limit))
         .fetch_all(&self.pool)
         .await?;
-        rows.into_iter()
-            .map(|(identity, attempt)| Ok((read_identity(&identity)?, attempt.unsigned_abs())))
-            .collect()
+        identities.iter().map(|identity| read_identity(identity)).collect()
+    }
+
+    /// Work that is not over and of whose video nothing was heard since `before`: any `limit` of it, so that all
+    /// has its turn.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub async fn silent(&self, before: Timestamp, limit: u16) -> Result<Vec<Identity>, StoreError> {
+        let identities: Vec<String> = sqlx::query_scalar(
+            "SELECT identity FROM videos JOIN transcodes ON video_id = id
+             WHERE state IN ('Queued', 'Transcoding') AND deleted_at IS NULL AND updated_at < $1
+               AND (outcome IS NULL OR outcome IN ('Running', 'Retrying'))
+             ORDER BY random() LIMIT $2",
+        )
+        .bind(before.to_sqlx())
+        .bind(i64::from(limit))
+        .fetch_all(&self.pool)
+        .await?;
+        identities.iter().map(|identity| read_identity(identity)).collect()
     }
 
     /// Videos whose upload was to be complete before `now`.
@@ -337,7 +383,7 @@ impl Catalog {
         .await?)
     }
 
-    /// Deleted videos that may still have objects in S3.
+    /// Deleted videos that may still have objects in S3, but for those that this release can't read.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -350,7 +396,7 @@ impl Catalog {
         .bind(i64::from(limit))
         .fetch_all(&mut *connection)
         .await?;
-        with_transcodes(&mut connection, rows).await
+        readable(&mut connection, rows).await
     }
 
     /// Records that the objects of a deleted video are gone, as of a look at `seen`: if it changed since, a Job
@@ -388,13 +434,51 @@ impl Catalog {
     /// # Errors
     /// [`StoreError::Database`].
     pub async fn try_lock(&self, lock: i64) -> Result<Option<Lock>, StoreError> {
-        let mut connection = self.pool.acquire().await?.detach();
-        let taken: bool = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)")
-            .bind(lock)
-            .fetch_one(&mut connection)
-            .await?;
-        Ok(taken.then_some(Lock { connection }))
+        let mut connection = self.pool.acquire().await?;
+        let asked = sqlx::query_scalar("SELECT pg_try_advisory_lock($1)").bind(lock);
+        let answer: Result<bool, _> = asked.fetch_one(&mut *connection).await;
+        if matches!(answer, Ok(false)) {
+            return Ok(None);
+        }
+        // A connection that holds the lock, or may hold it, does not go back to the others.
+        let connection = connection.detach();
+        answer?;
+        Ok(Some(Lock { connection }))
     }
+}
+
+/// Hears of changes.
+pub struct Listener {
+    connection: PgListener,
+    quiet: Duration,
+}
+
+impl Listener {
+    /// The id of the next video that changed. `None` where some may have been missed.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] where the connection is lost, or does not answer: a failover may leave one
+    /// open on which nothing is ever said.
+    pub async fn next(&mut self) -> Result<Option<Uuid>, StoreError> {
+        loop {
+            match timeout(self.quiet, self.connection.try_recv()).await {
+                Ok(received) => match received?.map(|notification| notification.payload().parse()) {
+                    None => return Ok(None),
+                    Some(Ok(id)) => return Ok(Some(id)),
+                    // Not of ours.
+                    Some(Err(_)) => {}
+                },
+                Err(_) => {
+                    let alive = timeout(self.quiet, sqlx::query("SELECT 1").execute(&mut self.connection));
+                    alive.await.map_err(|_| silent())??;
+                }
+            }
+        }
+    }
+}
+
+fn silent() -> sqlx::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the connection does not answer").into()
 }
 
 /// A lock that lives as long as its connection.
@@ -405,7 +489,7 @@ pub struct Lock {
 impl Lock {
     /// Whether the connection, and so the lock, is still there.
     pub async fn is_held(&mut self) -> bool {
-        self.connection.ping().await.is_ok()
+        matches!(timeout(LOCK_ANSWER, self.connection.ping()).await, Ok(Ok(())))
     }
 }
 
@@ -487,28 +571,38 @@ async fn notify(connection: &mut PgConnection, video: Uuid) -> Result<(), StoreE
 }
 
 async fn one(connection: &mut PgConnection, row: Option<VideoRow>) -> Result<Option<Video>, StoreError> {
-    Ok(with_transcodes(connection, row.into_iter().collect()).await?.pop())
+    with_transcodes(connection, row.into_iter().collect()).await?.pop().transpose()
+}
+
+/// The videos that this release can read; the others are logged.
+async fn readable(connection: &mut PgConnection, rows: Vec<VideoRow>) -> Result<Vec<Video>, StoreError> {
+    let videos = with_transcodes(connection, rows).await?;
+    let read = |video: Result<Video, StoreError>| {
+        video.inspect_err(|error| tracing::error!(%error, "a video is left out of a list")).ok()
+    };
+    Ok(videos.into_iter().filter_map(read).collect())
 }
 
 async fn with_transcodes(
     connection: &mut PgConnection,
     rows: Vec<VideoRow>,
-) -> Result<Vec<Video>, StoreError> {
+) -> Result<Vec<Result<Video, StoreError>>, StoreError> {
     let ids: Vec<Uuid> = rows.iter().map(|row| row.id).collect();
     let transcodes: Vec<TranscodeRow> =
         sqlx::query_as("SELECT * FROM transcodes WHERE video_id = ANY($1) ORDER BY requested_at, identity")
             .bind(&ids)
             .fetch_all(connection)
             .await?;
-    let mut by_video: HashMap<Uuid, Vec<Transcode>> = HashMap::new();
+    let mut by_video: HashMap<Uuid, Vec<TranscodeRow>> = HashMap::new();
     for row in transcodes {
-        by_video.entry(row.video_id).or_default().push(row.try_into()?);
+        by_video.entry(row.video_id).or_default().push(row);
     }
     Ok(rows
         .into_iter()
         .map(|row| {
             let transcodes = by_video.remove(&row.id).unwrap_or_default();
-            row.into_video(transcodes)
+            let transcodes = transcodes.into_iter().map(Transcode::try_from).collect::<Result<_, _>>()?;
+            Ok(row.into_video(transcodes))
         })
         .collect())
 }
@@ -544,6 +638,8 @@ impl TryFrom<TranscodeRow> for Transcode {
     fn try_from(row: TranscodeRow) -> Result<Self, StoreError> {
         let outcome = row.outcome.as_deref().map(|name| read_outcome(&row.identity, name)).transpose()?;
         let failure = row.failure_reason.zip(row.failure_message);
+        let record = row.record.map(|Json(record)| serde_json::from_value::<JobRecord>(record)).transpose();
+        let record = record.map_err(|_| unreadable(&row.identity, "record"))?;
         Ok(Self {
             identity: read_identity(&row.identity)?,
             requested_at: row.requested_at.to_jiff(),
@@ -551,7 +647,7 @@ impl TryFrom<TranscodeRow> for Transcode {
             outcome,
             percent: u8::try_from(row.percent).unwrap_or(100),
             failure: failure.map(|(reason, message)| TerminationMessage { reason: reason.into(), message }),
-            record: row.record.map(|Json(record)| record),
+            record,
         })
     }
 }

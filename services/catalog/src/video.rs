@@ -174,6 +174,23 @@ impl Report {
         };
         Self { attempt: data.attempt, outcome: data.outcome, failure, record, time }
     }
+
+    /// The report that an output itself makes, for when its event was lost. `attempt` is the last one known: one
+    /// that found a whole output had nothing to do.
+    #[must_use]
+    pub fn of_record(record: JobRecord, attempt: u32) -> Self {
+        let whole = record.state == contract::JobState::Succeeded;
+        let time = record.finished_at;
+        let data = OutcomeData {
+            outcome: Outcome::Succeeded,
+            attempt: if whole { record.attempt.max(attempt) } else { record.attempt },
+            source: None,
+            output: None,
+            failure: None,
+            explicit_id: None,
+        };
+        Self::new(&data, Some(record), time)
+    }
 }
 
 fn missing_record() -> TerminationMessage {
@@ -260,6 +277,17 @@ impl Video {
             updated_at: now,
             deleted_at: None,
             erased_at: None,
+        }
+    }
+
+    /// What is known of the source.
+    #[must_use]
+    pub fn about(&self) -> About {
+        About {
+            title: self.title.clone(),
+            file_name: self.file_name.clone(),
+            size: self.size,
+            content_type: self.content_type.clone(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Health, readiness and metrics endpoints, metrics and spans of requests, and a server that drains.
 
-use crate::{Env, EnvError, Shutdown, telemetry};
+use crate::{Shutdown, problem::problem, telemetry};
 use axum::{
     Json, Router,
     extract::{MatchedPath, Request, State},
@@ -12,11 +12,11 @@ use futures::future::BoxFuture;
 use http::{Method, StatusCode, header::CONTENT_TYPE};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
-    metrics::{family::Family, histogram::Histogram},
+    metrics::{family::Family, gauge::Gauge, histogram::Histogram},
     registry::{Registry, Unit},
 };
 use serde_json::{Map, Value, json};
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{any::Any, io, net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     net::TcpListener,
     time::{Instant, timeout},
@@ -25,23 +25,35 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 
 /// How long one readiness check may take. Kubernetes' own default timeout of a probe is 1 s.
-const CHECK_TIMEOUT: Duration = Duration::from_millis(900);
+const CHECK_TIMEOUT: Duration = Duration::from_millis(800);
 /// Upper bounds of the request duration's buckets, in seconds.
 const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
 type Check = Arc<dyn Fn() -> BoxFuture<'static, Result<(), String>> + Send + Sync>;
 
-/// What a service shows of itself: named readiness checks, and a registry of metrics.
+/// What a service shows of itself: named checks, and a registry of metrics.
 #[derive(Default)]
 pub struct Operations {
-    checks: Vec<(&'static str, Check)>,
+    checks: Vec<Named>,
     registry: Registry,
+}
+
+struct Named {
+    name: &'static str,
+    /// Whether the service is ready only when it passes.
+    decides: bool,
+    check: Check,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CheckLabels {
+    check: &'static str,
 }
 
 #[derive(Clone)]
 struct Shown {
-    checks: Arc<[(&'static str, Check)]>,
-    registry: Arc<Registry>,
+    checks: Arc<[Named]>,
+    passed: Family<CheckLabels, Gauge>,
     shutdown: Shutdown,
 }
 
@@ -57,11 +69,33 @@ type RequestDurations = Family<RequestLabels, Histogram, fn() -> Histogram>;
 impl Operations {
     /// Adds a check without which the service is not ready. Its error says what to do.
     #[must_use]
-    pub fn check<F>(mut self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    pub fn check<F>(self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), String>> + Send + 'static,
     {
-        self.checks.push((name, Arc::new(move || Box::pin(check()))));
+        self.with(name, true, check)
+    }
+
+    /// Adds a check that `/ready` and `/metrics` show, and that does not decide: without what it looks at the
+    /// service still does some of its work, and no replica would do better.
+    #[must_use]
+    pub fn watch<F>(self, name: &'static str, check: impl Fn() -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.with(name, false, check)
+    }
+
+    fn with<F>(
+        mut self,
+        name: &'static str,
+        decides: bool,
+        check: impl Fn() -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<(), String>> + Send + 'static,
+    {
+        self.checks.push(Named { name, decides, check: Arc::new(move || Box::pin(check())) });
         self
     }
 
@@ -72,7 +106,14 @@ impl Operations {
 
     /// Wraps the routes of a service: `/health`, `/ready` and `/metrics` beside them; a span, a duration and
     /// protection from panics around each of its requests.
-    pub fn wrap(mut self, app: Router, shutdown: &Shutdown) -> Router {
+    pub fn wrap(self, app: Router, shutdown: &Shutdown) -> Router {
+        let (app, metrics) = self.wrap_apart(app, shutdown);
+        app.merge(metrics)
+    }
+
+    /// As [`Operations::wrap`], with `/metrics` as a router of its own: for a service whose port is open to
+    /// the world.
+    pub fn wrap_apart(mut self, app: Router, shutdown: &Shutdown) -> (Router, Router) {
         let durations = RequestDurations::new_with_constructor(|| Histogram::new(BUCKETS));
         self.registry.register_with_unit(
             "http_request_duration",
@@ -80,18 +121,27 @@ impl Operations {
             Unit::Seconds,
             durations.clone(),
         );
-        let shown = Shown {
-            checks: self.checks.into(),
-            registry: Arc::new(self.registry),
-            shutdown: shutdown.clone(),
-        };
-        let own = Router::new()
-            .route("/health", get(async || "ok"))
-            .route("/ready", get(ready))
-            .route("/metrics", get(metrics))
-            .with_state(shown);
-        app.layer(CatchPanicLayer::new()).layer(middleware::from_fn_with_state(durations, observe)).merge(own)
+        let passed = Family::<CheckLabels, Gauge>::default();
+        self.registry.register(
+            "readiness_check",
+            "1 where the check of that name passed when /ready was last asked for, else 0",
+            passed.clone(),
+        );
+        let shown = Shown { checks: self.checks.into(), passed, shutdown: shutdown.clone() };
+        let own =
+            Router::new().route("/health", get(async || "ok")).route("/ready", get(ready)).with_state(shown);
+        let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(self.registry));
+        let app = app.layer(CatchPanicLayer::custom(panicked));
+        (app.layer(middleware::from_fn_with_state(durations, observe)).merge(own), metrics)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what the layer calls it with")]
+fn panicked(panic: Box<dyn Any + Send>) -> Response {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no text");
+    tracing::error!(panic = text, "a request's handler panicked");
+    problem(StatusCode::INTERNAL_SERVER_ERROR, "The request met an error of this service. Its log says more.")
 }
 
 async fn ready(State(shown): State<Shown>) -> Response {
@@ -99,24 +149,25 @@ async fn ready(State(shown): State<Shown>) -> Response {
         return (StatusCode::SERVICE_UNAVAILABLE, Json(json!({"ready": false, "draining": true})))
             .into_response();
     }
-    let results = futures::future::join_all(shown.checks.iter().map(async |(name, check)| {
-        let result =
-            timeout(CHECK_TIMEOUT, check()).await.unwrap_or_else(|_| Err("no answer in time".into()));
-        (*name, result)
+    let results = futures::future::join_all(shown.checks.iter().map(async |named| {
+        let result = timeout(CHECK_TIMEOUT, (named.check)()).await;
+        let result = result.unwrap_or_else(|_| Err("no answer in time".into()));
+        shown.passed.get_or_create(&CheckLabels { check: named.name }).set(result.is_ok().into());
+        (named, result)
     }))
     .await;
-    let ready = results.iter().all(|(_, result)| result.is_ok());
+    let ready = results.iter().all(|(named, result)| result.is_ok() || !named.decides);
     let checks: Map<String, Value> = results
         .into_iter()
-        .map(|(name, result)| (name.to_owned(), result.err().unwrap_or_else(|| "ok".into()).into()))
+        .map(|(named, result)| (named.name.to_owned(), result.err().unwrap_or_else(|| "ok".into()).into()))
         .collect();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, Json(json!({"ready": ready, "checks": checks}))).into_response()
 }
 
-async fn metrics(State(shown): State<Shown>) -> Response {
+async fn metrics(State(registry): State<Arc<Registry>>) -> Response {
     let mut text = String::new();
-    match encode(&mut text, &shown.registry) {
+    match encode(&mut text, &registry) {
         Ok(()) => ([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text)
             .into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
@@ -158,14 +209,6 @@ fn known_method(method: &Method) -> &'static str {
         Method::OPTIONS => "OPTIONS",
         _ => "OTHER",
     }
-}
-
-/// The address to listen on: all interfaces, at `PORT` (default 8080).
-///
-/// # Errors
-/// [`EnvError`] where `PORT` is no port number.
-pub fn listen_address(env: &Env) -> Result<SocketAddr, EnvError> {
-    Ok(SocketAddr::from(([0, 0, 0, 0], env.parse_or("PORT", 8080)?)))
 }
 
 /// Serves until `shutdown` says stop, then lets requests under way finish within its timeout.
@@ -228,6 +271,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_is_only_watched_is_shown_and_does_not_decide() {
+        let operations = Operations::default()
+            .check("schema", async || Ok(()))
+            .watch("database", async || Err("connection refused".to_owned()));
+        let (app, metrics) = operations.wrap_apart(Router::new(), &idle());
+        let (status, body) = fetch(&app, "/ready").await;
+        assert_eq!(status, StatusCode::OK);
+        let body: Value = serde_json::from_str(&body).unwrap();
+        let checks = json!({"schema": "ok", "database": "connection refused"});
+        assert_eq!(body, json!({"ready": true, "checks": checks}));
+        assert_eq!(fetch(&app, "/metrics").await.0, StatusCode::NOT_FOUND);
+        let (_, text) = fetch(&metrics, "/metrics").await;
+        assert!(text.contains(r#"readiness_check{check="database"} 0"#), "{text}");
+        assert!(text.contains(r#"readiness_check{check="schema"} 1"#), "{text}");
+    }
+
+    #[tokio::test]
     async fn requests_are_counted_by_matched_path_and_a_panic_is_an_answer() {
         let app = Router::new()
             .route("/videos/{id}", get(async || "one"))
@@ -235,7 +295,10 @@ mod tests {
         let app = Operations::default().wrap(app, &idle());
         fetch(&app, "/videos/1").await;
         fetch(&app, "/videos/2").await;
-        assert_eq!(fetch(&app, "/panic").await.0, StatusCode::INTERNAL_SERVER_ERROR);
+        let (status, body) = fetch(&app, "/panic").await;
+        assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
+        let body: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(body["status"], 500, "{body}");
         let (_, text) = fetch(&app, "/metrics").await;
         assert!(
             text.contains(

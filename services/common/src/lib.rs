@@ -7,6 +7,7 @@
 pub mod aws;
 pub mod env;
 pub mod http;
+pub mod problem;
 pub mod service;
 pub mod shutdown;
 pub mod telemetry;

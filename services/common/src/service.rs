@@ -1,8 +1,8 @@
 //! How the `main` of a service begins and ends.
 
-use crate::{Env, Shutdown, http::listen_address, telemetry};
+use crate::{Env, Shutdown, telemetry};
 use anyhow::Context;
-use std::process::ExitCode;
+use std::{net::SocketAddr, process::ExitCode};
 use tokio::net::TcpListener;
 
 /// What every service is given at its start.
@@ -11,7 +11,7 @@ pub struct Start {
     pub env: Env,
     /// Its end, when Kubernetes asks for it.
     pub shutdown: Shutdown,
-    /// Where it serves.
+    /// Where it serves: all interfaces, at `PORT` (default 8080).
     pub listener: TcpListener,
 }
 
@@ -36,8 +36,18 @@ pub async fn run(name: &'static str, service: impl AsyncFnOnce(Start) -> anyhow:
 async fn start() -> anyhow::Result<Start> {
     let env = Env::process();
     let shutdown = Shutdown::on_signal(&env)?;
-    let address = listen_address(&env)?;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("listening on {address}"))?;
-    tracing::info!(%address, "listening");
+    let listener = listen(&env, "PORT", 8080).await?;
     Ok(Start { env, shutdown, listener })
+}
+
+/// Listens on all interfaces, at the port that the variable names.
+///
+/// # Errors
+/// Where it is no port number, or the port is taken.
+pub async fn listen(env: &Env, variable: &str, default: u16) -> anyhow::Result<TcpListener> {
+    let address = SocketAddr::from(([0, 0, 0, 0], env.parse_or(variable, default)?));
+    let listener = TcpListener::bind(address).await;
+    let listener = listener.with_context(|| format!("listening on {address}, as {variable} says"))?;
+    tracing::info!(%address, variable, "listening");
+    Ok(listener)
 }

@@ -20,6 +20,25 @@ pub const EXIT_DONE: i32 = 0;
 /// Exit code for an input that no retry can help (`EX_DATAERR` of sysexits.h). Any other code is transient.
 pub const EXIT_PERMANENT: i32 = 65;
 
+/// The media type of a file of an output, by its name. Sound is in a folder named `audio`.
+#[must_use]
+pub fn content_type(path: &str) -> &'static str {
+    let sound = path.rsplit('/').nth(1) == Some("audio");
+    match path.rsplit_once('.').map_or("", |(_, extension)| extension) {
+        "m3u8" => "application/vnd.apple.mpegurl",
+        "mpd" => "application/dash+xml",
+        "m4s" | "mp4" if sound => "audio/mp4",
+        "m4s" | "mp4" => "video/mp4",
+        "m4a" => "audio/mp4",
+        "vtt" => "text/vtt; charset=utf-8",
+        "jpg" | "jpeg" => "image/jpeg",
+        "png" => "image/png",
+        "webp" => "image/webp",
+        "json" => "application/json",
+        _ => "application/octet-stream",
+    }
+}
+
 /// What a Job has to do: the JSON in `TRANSCODE_REQUEST`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -291,6 +310,21 @@ mod tests {
             assert_eq!(reason.as_str(), name);
         }
         assert_eq!(Reason::from("GPU_LOST".to_owned()).as_str(), "GPU_LOST");
+    }
+
+    #[test]
+    fn the_media_type_follows_the_name_and_the_folder_of_sound() {
+        for (path, expected) in [
+            ("x/master.m3u8", "application/vnd.apple.mpegurl"),
+            ("x/720p/seg-00001.m4s", "video/mp4"),
+            ("my-audio/x/720p/seg-00001.m4s", "video/mp4"),
+            ("x/audio/seg-00001.m4s", "audio/mp4"),
+            ("audio/init.mp4", "audio/mp4"),
+            ("job.json", "application/json"),
+            ("strange", "application/octet-stream"),
+        ] {
+            assert_eq!(content_type(path), expected, "{path}");
+        }
     }
 
     #[test]

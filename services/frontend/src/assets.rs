@@ -1,6 +1,5 @@
 //! The built web application, held in memory: it is small, and so a response costs no disk.
 
-use crate::problem::problem;
 use axum::{
     Router,
     body::Body,
@@ -15,6 +14,7 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, ETAG, IF_NONE_MATCH, VARY},
 };
+use service_common::problem::problem;
 use sha2::{Digest, Sha256};
 use std::{
     collections::HashMap,

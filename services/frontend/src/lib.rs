@@ -6,7 +6,6 @@
 
 pub mod assets;
 pub mod headers;
-pub mod problem;
 pub mod proxy;
 pub mod settings;
 

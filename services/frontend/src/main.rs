@@ -3,7 +3,7 @@
 use frontend::{Assets, Settings};
 use service_common::{
     http::{Operations, serve},
-    service::{self, Start},
+    service::{self, Start, listen},
 };
 use std::process::ExitCode;
 
@@ -16,7 +16,10 @@ async fn run(Start { env, shutdown, listener }: Start) -> anyhow::Result<()> {
     let settings = Settings::from_env(&env)?;
     let assets = Assets::load(&settings.web_root)?;
     tracing::info!(backend = %settings.backend, files = assets.count(), "serving");
-    let app = Operations::default().wrap(frontend::app(&settings, assets, &shutdown), &shutdown);
-    serve(listener, app, &shutdown).await?;
+    // The world reaches the port of the application, and metrics are none of its business.
+    let metrics_listener = listen(&env, "METRICS_PORT", 9090).await?;
+    let app = frontend::app(&settings, assets, &shutdown);
+    let (app, metrics) = Operations::default().wrap_apart(app, &shutdown);
+    tokio::try_join!(serve(listener, app, &shutdown), serve(metrics_listener, metrics, &shutdown))?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Passes requests on to the backend and streams its responses back.
 
-use crate::{Settings, problem::problem};
+use crate::Settings;
 use axum::{
     body::Body,
     extract::{ConnectInfo, Request},
@@ -20,7 +20,7 @@ use hyper_util::{
     client::legacy::{Client, Error as ClientError, connect::HttpConnector},
     rt::{TokioExecutor, TokioTimer},
 };
-use service_common::Shutdown;
+use service_common::{Shutdown, problem::problem};
 use std::{error::Error, io, net::SocketAddr, time::Duration};
 
 /// Headers that concern one connection and are not passed on (RFC 9110, section 7.6.1).

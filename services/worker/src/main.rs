@@ -11,7 +11,7 @@ use std::{process::ExitCode, time::Duration};
 use tokio::sync::watch;
 use worker::{
     chores::Chores,
-    outcomes::{Consumer, Metrics, WAIT_SECONDS},
+    outcomes::{Consumer, HANDLE_TIMEOUT, Metrics, WAIT_SECONDS},
     settings::Settings,
 };
 
@@ -54,6 +54,7 @@ async fn run(Start { env, shutdown, listener }: Start) -> anyhow::Result<()> {
         queue_url: settings.events_queue_url,
         max_receives: settings.max_receives,
         wait_seconds: WAIT_SECONDS,
+        handle_timeout: HANDLE_TIMEOUT,
         metrics,
     };
     let work = async {

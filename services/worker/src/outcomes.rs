@@ -6,15 +6,15 @@
 //! A message that no retry can help is left on the queue for a newer release that may understand it, and given
 //! up with an error in the log after `EVENTS_MAX_RECEIVES`; one that failed for a passing cause comes back.
 
-use aws_sdk_s3::error::DisplayErrorContext;
+use crate::record;
+use aws_sdk_s3::{
+    error::{DisplayErrorContext, SdkError},
+    operation::head_object::HeadObjectError,
+};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName::ApproximateReceiveCount};
-use catalog::{
-    Catalog, Edit, Report, Storage, StoreError, Video, storage, storage::StorageError, video::About,
-};
-use contract::{
-    JobRecord, Outcome, OutcomeEvent,
-    job::{JOB_RECORD, Source},
-};
+use catalog::{Catalog, Edit, Report, Storage, StoreError, Video, storage::StorageError, video::About};
+use contract::{JobRecord, Outcome, OutcomeEvent, job::Source};
+use http::StatusCode;
 use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue},
@@ -23,7 +23,7 @@ use prometheus_client::{
 };
 use service_common::Shutdown;
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::{sync::watch, time::timeout};
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -33,8 +33,8 @@ pub const WAIT_SECONDS: i32 = 10;
 const BATCH: i32 = 10;
 /// Pause after a receive that failed.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Largest `job.json` that is read, in bytes.
-const MAX_RECORD_BYTES: i64 = 1 << 20;
+/// How long one message may be worked on: a batch ends with its slowest message, so none may hang.
+pub const HANDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// How often the search for a video and its insertion may lose to another replica.
 const MAX_RACES: usize = 3;
 
@@ -54,6 +54,8 @@ pub struct Consumer {
     pub max_receives: u32,
     /// Seconds of a long poll; draining takes as long.
     pub wait_seconds: i32,
+    /// How long one message may be worked on; then it comes back.
+    pub handle_timeout: Duration,
     /// What became of the messages.
     pub metrics: Metrics,
 }
@@ -96,6 +98,9 @@ pub enum HandleError {
     /// S3 can't be read.
     #[error(transparent)]
     Storage(#[from] StorageError),
+    /// The database or S3 did not answer.
+    #[error("nothing came of it within {0:?}")]
+    TimedOut(Duration),
     /// Other replicas were faster each time.
     #[error("the video of {0} was added and removed while it was looked for")]
     Raced(String),
@@ -108,7 +113,7 @@ impl HandleError {
         match self {
             Self::NotAnEvent(_) => true,
             Self::Store(error) => error.is_lasting(),
-            Self::Storage(_) | Self::Raced(_) => false,
+            Self::Storage(_) | Self::TimedOut(_) | Self::Raced(_) => false,
         }
     }
 }
@@ -178,7 +183,9 @@ impl Consumer {
         );
         service_common::telemetry::record_trace_id(&span);
         async {
-            let result = self.handle(message.body().unwrap_or_default(), Timestamp::now()).await;
+            let handle = self.handle(message.body().unwrap_or_default(), Timestamp::now());
+            let result = timeout(self.handle_timeout, handle).await;
+            let result = result.unwrap_or(Err(HandleError::TimedOut(self.handle_timeout)));
             let handled = result.unwrap_or_else(|error| self.judge(message, &error));
             self.metrics.count(handled);
             if !matches!(handled, Handled::Bad | Handled::Failed) {
@@ -238,23 +245,13 @@ impl Consumer {
         Ok(Handled::Merged)
     }
 
-    /// What the output says of itself; `None` where it does not, or not understandably.
+    /// What the output of an event says of itself.
     async fn record(&self, event: &OutcomeEvent) -> Result<Option<JobRecord>, HandleError> {
         let (bucket, prefix) = match &event.data.output {
             Some(output) => (output.bucket.clone(), output.prefix.clone()),
             None => (self.storage.output_bucket.clone(), self.storage.output_folder(&event.subject)),
         };
-        let key = format!("{prefix}{JOB_RECORD}");
-        let Some(bytes) = storage::read_small(&self.s3, &bucket, &key, MAX_RECORD_BYTES).await? else {
-            return Ok(None);
-        };
-        match serde_json::from_slice(&bytes) {
-            Ok(record) => Ok(Some(record)),
-            Err(error) => {
-                tracing::warn!(%error, bucket, key, "the record of an output can't be understood");
-                Ok(None)
-            }
-        }
+        Ok(record::read(&self.s3, &bucket, &prefix).await?)
     }
 
     /// The video of an event, to be changed. A source that nobody uploaded here becomes a video.
@@ -274,7 +271,10 @@ impl Consumer {
         let head = self.s3.head_object().bucket(bucket).key(key).set_version_id(version_id.clone());
         let (size, content_type) = match head.send().await {
             Ok(object) => (object.content_length(), object.content_type().map(str::to_owned)),
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_not_found()) => (None, None),
+            Err(error) if is_hidden(&error) => {
+                tracing::warn!(bucket, key, error = %DisplayErrorContext(&error), "a source can't be looked at");
+                (None, None)
+            }
             Err(error) => {
                 return Err(StorageError::new(format!("looking at s3://{bucket}/{key}"), &error).into());
             }
@@ -283,4 +283,12 @@ impl Consumer {
         let content_type = content_type.unwrap_or_else(|| "application/octet-stream".to_owned());
         Ok(About::from_key(key, size, content_type))
     }
+}
+
+/// Whether S3 will not tell of an object however often it is asked: it is gone, in a bucket that may not be
+/// read, or never had such a version. Its outcome counts all the same.
+fn is_hidden(error: &SdkError<HeadObjectError>) -> bool {
+    let status = error.raw_response().and_then(|raw| StatusCode::from_u16(raw.status().as_u16()).ok());
+    let passing = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
+    status.is_some_and(|status| status.is_client_error() && !passing.contains(&status))
 }

@@ -1,17 +1,19 @@
 //! How far running Jobs have come, by their `progress.json`.
 
 use aws_sdk_s3::error::DisplayErrorContext;
-use catalog::{Catalog, Storage, StoreError};
+use catalog::{Catalog, Storage, StoreError, storage::small_body};
 use contract::{Identity, Progress, job::PROGRESS_FILE};
 use futures::StreamExt;
 use http::StatusCode;
 use jiff::Timestamp;
 use std::{collections::HashMap, sync::Mutex};
 
-/// How many Jobs are asked after in one round, oldest first.
+/// How many Jobs are asked after in one round, newest first.
 const MAX_JOBS: u16 = 200;
 /// How many of them at once.
 const AT_ONCE: usize = 8;
+/// Largest `progress.json` that is read, in bytes.
+const MAX_BYTES: usize = 64 << 10;
 
 /// Follows the progress of running Jobs.
 pub struct Follower {
@@ -36,9 +38,9 @@ impl Follower {
     pub async fn round(&self, now: Timestamp) -> Result<usize, StoreError> {
         let running = self.catalog.running(MAX_JOBS).await?;
         if let Ok(mut seen) = self.seen.lock() {
-            seen.retain(|identity, _| running.iter().any(|(running, _)| running == identity));
+            seen.retain(|identity, _| running.contains(identity));
         }
-        let rounds = futures::stream::iter(running.iter().map(|(identity, _)| self.follow(identity, now)));
+        let rounds = futures::stream::iter(running.iter().map(|identity| self.follow(identity, now)));
         let further: Vec<Result<bool, StoreError>> = rounds.buffer_unordered(AT_ONCE).collect().await;
         let further: Vec<bool> = further.into_iter().collect::<Result<_, _>>()?;
         Ok(further.into_iter().filter(|came_further| *came_further).count())
@@ -72,14 +74,12 @@ impl Follower {
             }
         };
         let tag = object.e_tag().map(str::to_owned);
-        let bytes = object.body.collect().await.ok()?.into_bytes();
-        let progress: Progress = match serde_json::from_slice(&bytes) {
-            Ok(progress) => progress,
-            Err(error) => {
-                tracing::warn!(key, %error, "progress can't be understood");
-                return None;
-            }
-        };
+        let bytes = small_body(object.body, MAX_BYTES, || format!("reading {key}")).await;
+        let bytes = bytes.inspect_err(|error| tracing::warn!(%error, "progress can't be read")).ok()?;
+        let progress: Result<Progress, _> = serde_json::from_slice(&bytes);
+        let progress =
+            progress.inspect_err(|error| tracing::warn!(key, %error, "progress can't be understood"));
+        let progress = progress.ok()?;
         if let Some(tag) = tag {
             self.seen.lock().ok()?.insert(identity.clone(), tag);
         }

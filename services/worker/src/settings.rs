@@ -34,10 +34,7 @@ impl Settings {
             return Err(EnvError::invalid("PROGRESS_INTERVAL", "must be at least 2s"));
         }
         Ok(Self {
-            catalog: Catalog::connect(
-                &env.required("DATABASE_URL")?,
-                env.parse_or("DATABASE_MAX_CONNECTIONS", 10)?,
-            )?,
+            catalog: Catalog::from_env(env)?,
             storage: Storage::from_env(env)?,
             events_queue_url: env.required("EVENTS_QUEUE_URL")?,
             max_receives: env.parse_or("EVENTS_MAX_RECEIVES", 5)?,

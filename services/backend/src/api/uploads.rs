@@ -13,22 +13,32 @@ use crate::{
     settings::Limits,
 };
 use axum::extract::State;
-use catalog::video::{About, MAX_NAME_CHARACTERS, title_of};
+use catalog::{
+    storage::abort_upload,
+    video::{About, MAX_NAME_CHARACTERS, title_of},
+};
 use contract::job::Source;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::{collections::HashSet, time::Duration};
+use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 /// S3's highest part number.
 const MAX_PART_NUMBER: u16 = 10_000;
+/// How long a request waits while S3 joins the parts, which may take minutes: less than a request may take, here and
+/// at the proxies before.
+const JOIN_PATIENCE: Duration = Duration::from_secs(20);
 
 /// What is to be uploaded.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewUpload {
+    /// A UUIDv7 for the video that it becomes. With one, asking again after a lost answer begins nothing new. Its time
+    /// decides the place in lists.
+    video_id: Option<Uuid>,
     /// Name of the file.
     #[schema(max_length = 255)]
     file_name: String,
@@ -113,11 +123,12 @@ pub struct EtaggedPart {
     etag: String,
 }
 
-/// Begins an upload.
+/// Begins an upload, or shows again the one that was begun with this `videoId` for the same file.
 #[utoipa::path(post, path = "/api/uploads", tag = "uploads", request_body = NewUpload,
     security(("token" = [])), responses(
     (status = 201, body = BegunUpload),
     (status = 401, body = Problem, content_type = "application/problem+json", description = "No token, or a wrong one"),
+    (status = 409, body = Problem, content_type = "application/problem+json", description = "The `videoId` is taken"),
     (status = 422, body = Problem, content_type = "application/problem+json", description = "A field is not acceptable"),
 ))]
 pub async fn create(
@@ -125,8 +136,10 @@ pub async fn create(
     State(app): State<App>,
     Json(new): Json<NewUpload>,
 ) -> Result<(StatusCode, axum::Json<BegunUpload>), Problem> {
-    let about = new.check(&app.limits)?;
-    let id = Uuid::now_v7();
+    let (id, about) = new.check(&app.limits)?;
+    if let Some(begun) = begun_before(&app, id, &about).await? {
+        return Ok((StatusCode::CREATED, axum::Json(begun)));
+    }
     let source = Source {
         bucket: app.storage.input_bucket.clone(),
         key: app.storage.upload_key(id, &about.file_name),
@@ -136,18 +149,39 @@ pub async fn create(
     let now = Timestamp::now();
     let part_size = part_size(about.size);
     let upload = catalog::Upload { id: upload_id, part_size, expires_at: now + app.limits.expiry };
-    let urls = urls(&app, &source, &upload, part_numbers(about.size, part_size), now).await?;
-    let video = catalog::Video::uploading(id, about, source, upload.clone(), now);
-    app.catalog.insert(&video).await?;
-    let begun = BegunUpload {
-        video_id: id,
-        upload_id: upload.id,
-        key: video.source.key,
-        part_size,
-        parts: urls,
-        expires_at: upload.expires_at,
+    let video = catalog::Video::uploading(id, about.clone(), source, upload.clone(), now);
+    let begun = if app.catalog.insert(&video).await? {
+        begun(&app, &video, &upload).await?
+    } else {
+        // A request that was faster has the id, and this upload is nobody's.
+        abort_upload(&app.s3, &video.source.bucket, &video.source.key, &upload.id).await?;
+        begun_before(&app, id, &about).await?.ok_or_else(taken)?
     };
     Ok((StatusCode::CREATED, axum::Json(begun)))
+}
+
+/// The upload of that id, if the same file was begun with it. A deleted video keeps its id.
+async fn begun_before(app: &App, id: Uuid, about: &About) -> Result<Option<BegunUpload>, Problem> {
+    let Some(edit) = app.catalog.edit(id).await? else { return Ok(None) };
+    let video = &edit.video;
+    let same = !video.is_deleted() && video.about() == *about;
+    match &video.upload {
+        Some(upload) if same => Ok(Some(begun(app, video, upload).await?)),
+        None if same => Err(already_complete()),
+        _ => Err(taken()),
+    }
+}
+
+async fn begun(app: &App, video: &catalog::Video, upload: &catalog::Upload) -> Result<BegunUpload, Problem> {
+    let numbers = part_numbers(video.size, upload.part_size);
+    Ok(BegunUpload {
+        video_id: video.id,
+        upload_id: upload.id.clone(),
+        key: video.source.key.clone(),
+        part_size: upload.part_size,
+        parts: urls(app, &video.source, upload, numbers, Timestamp::now()).await?,
+        expires_at: upload.expires_at,
+    })
 }
 
 /// Shows how far an upload has come, with fresh URLs of what is missing.
@@ -165,7 +199,11 @@ pub async fn show(
 ) -> Result<axum::Json<UploadStatus>, Problem> {
     let video = app.catalog.get(id).await?.ok_or_else(Problem::no_such_video)?;
     let upload = video.upload.clone().ok_or_else(already_complete)?;
-    let held = app.multipart.held(&video.source, &upload.id).await?.ok_or_else(gone)?;
+    let Some(held) = app.multipart.held(&video.source, &upload.id).await? else {
+        let found = app.multipart.find(&video.source).await?;
+        settle(&app, id, found).await?;
+        return Err(already_complete());
+    };
     let arrived: HashSet<u16> = held.iter().map(|part| part.number).collect();
     let missing = part_numbers(video.size, upload.part_size).filter(|number| !arrived.contains(number));
     let parts = urls(&app, &video.source, &upload, missing, Timestamp::now()).await?;
@@ -185,13 +223,15 @@ pub async fn show(
     }))
 }
 
-/// Completes an upload: its parts become the source of the video. Doing it again is harmless.
+/// Completes an upload: its parts become the source of the video. Doing it again is harmless, and what to do where the
+/// answer is that it takes long.
 #[utoipa::path(post, path = "/api/uploads/{videoId}/complete", tag = "uploads",
     params(("videoId" = Uuid, Path)), request_body = CompleteUpload, security(("token" = [])), responses(
     (status = 200, body = Video),
     (status = 401, body = Problem, content_type = "application/problem+json", description = "No token, or a wrong one"),
     (status = 404, body = Problem, content_type = "application/problem+json", description = "No such upload"),
     (status = 422, body = Problem, content_type = "application/problem+json", description = "Parts are missing or wrong"),
+    (status = 503, body = Problem, content_type = "application/problem+json", description = "S3 still joins the parts"),
 ))]
 pub async fn complete(
     _: Authorized,
@@ -200,25 +240,46 @@ pub async fn complete(
     Json(sent): Json<CompleteUpload>,
 ) -> Result<axum::Json<Video>, Problem> {
     let video = app.catalog.get(id).await?.ok_or_else(Problem::no_such_video)?;
-    let Some(upload) = &video.upload else { return Ok(axum::Json(Video::from(&video))) };
+    let Some(upload) = video.upload.clone() else { return Ok(axum::Json(Video::from(&video))) };
     let parts = sent.check()?;
-    let completion = match app.multipart.held(&video.source, &upload.id).await? {
-        None => app.multipart.find(&video.source).await?,
-        Some(held) => {
-            check_size(&parts, &held, video.size)?;
-            app.multipart.complete(&video.source, &upload.id, &parts).await?
+    let held = match app.multipart.held(&video.source, &upload.id).await? {
+        Some(held) => held,
+        None => {
+            let found = app.multipart.find(&video.source).await?;
+            return Ok(axum::Json(Video::from(&settle(&app, id, found).await?)));
         }
     };
+    check_size(&parts, &held, video.size)?;
+    let joining = async move {
+        let completion = app.multipart.complete(&video.source, &upload.id, &parts).await?;
+        settle(&app, id, completion).await
+    };
+    let joined = within(JOIN_PATIENCE, joining).await?.ok_or_else(still_joining)?;
+    Ok(axum::Json(Video::from(&joined)))
+}
+
+/// Records what S3 says of completing an upload.
+async fn settle(app: &App, id: Uuid, completion: Completion) -> Result<catalog::Video, Problem> {
     let version = match completion {
         Completion::Done(version) => version,
         Completion::BadParts(why) => return Err(Problem::fields(vec![FieldError::new("parts", why)])),
         Completion::Gone => return Err(gone()),
     };
-    let edit = app.catalog.edit(id).await?.filter(|edit| !edit.video.is_deleted());
-    let mut edit = edit.ok_or_else(Problem::no_such_video)?;
+    let mut edit = app.live_edit(id).await?;
     edit.video.finish_upload(version);
-    let video = edit.commit(Timestamp::now()).await?;
-    Ok(axum::Json(Video::from(&video)))
+    Ok(edit.commit(Timestamp::now()).await?)
+}
+
+/// What comes of some work; `None` if it takes longer. The work goes on then, whether or not the client stays.
+async fn within<T: Send + 'static>(
+    patience: Duration,
+    work: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<Option<T>, Problem> {
+    match tokio::time::timeout(patience, tokio::spawn(work.in_current_span())).await {
+        Ok(Ok(result)) => result.map(Some),
+        Ok(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Aborts an upload: what has arrived is erased, and the video is gone.
@@ -234,8 +295,7 @@ pub async fn abort(
     State(app): State<App>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Problem> {
-    let edit = app.catalog.edit(id).await?.filter(|edit| !edit.video.is_deleted());
-    let edit = edit.ok_or_else(Problem::no_such_video)?;
+    let edit = app.live_edit(id).await?;
     if edit.video.upload.is_none() {
         return Err(already_complete());
     }
@@ -244,14 +304,18 @@ pub async fn abort(
 }
 
 impl NewUpload {
-    fn check(self, limits: &Limits) -> Result<About, Problem> {
+    fn check(self, limits: &Limits) -> Result<(Uuid, About), Problem> {
         let mut errors = Vec::new();
+        let id = self.video_id.unwrap_or_else(Uuid::now_v7);
+        if id.get_version_num() != 7 {
+            errors.push(FieldError::new("videoId", "must be a UUIDv7"));
+        }
         let file_name = self.file_name.trim().to_owned();
         let title = self.title.map(|t| t.trim().to_owned()).filter(|t| !t.is_empty());
         let title = title.unwrap_or_else(|| title_of(&file_name));
-        errors.extend(name_error("fileName", &file_name));
-        if errors.is_empty() {
-            errors.extend(name_error("title", &title));
+        match name_error("fileName", &file_name) {
+            Some(error) => errors.push(error),
+            None => errors.extend(name_error("title", &title)),
         }
         if self.size > limits.max_bytes {
             errors.push(FieldError::new("size", format!("must be at most {} bytes", limits.max_bytes)));
@@ -263,7 +327,7 @@ impl NewUpload {
         if !errors.is_empty() {
             return Err(Problem::fields(errors));
         }
-        Ok(About { title, file_name, size: self.size, content_type: self.content_type })
+        Ok((id, About { title, file_name, size: self.size, content_type: self.content_type }))
     }
 }
 
@@ -336,6 +400,35 @@ fn gone() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "The upload was aborted or has expired. Begin it again.")
 }
 
+fn taken() -> Problem {
+    Problem::new(StatusCode::CONFLICT, "This videoId was used for another file. Begin with a new one.")
+}
+
+fn still_joining() -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "S3 still joins the parts of the upload. Ask again.")
+}
+
 fn already_complete() -> Problem {
     Problem::new(StatusCode::CONFLICT, "The upload is complete.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::sync::oneshot;
+
+    #[tokio::test]
+    async fn work_that_takes_long_goes_on_without_its_request() {
+        let (release, held) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
+        let work = async move {
+            let found: u8 = held.await.unwrap();
+            done.send(found).unwrap();
+            Ok(())
+        };
+        assert_eq!(within(Duration::from_millis(1), work).await, Ok(None));
+        release.send(7).unwrap();
+        assert_eq!(ended.await, Ok(7));
+        assert_eq!(within(Duration::from_secs(60), async { Ok(8) }).await, Ok(Some(8)));
+    }
 }

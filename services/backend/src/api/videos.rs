@@ -11,6 +11,7 @@ use contract::message::ExplicitMessage;
 use http::StatusCode;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use tracing::Instrument;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -84,8 +85,8 @@ pub async fn show(State(app): State<App>, Path(id): Path<Uuid>) -> Result<Json<V
 
 /// Deletes a video: its source and its outputs.
 ///
-/// It is gone from the library at once. A Job that runs for it is not stopped; what it still writes is erased when
-/// it ends.
+/// It is gone from the library at once, its objects soon after. A Job that runs for it is not stopped; what it still
+/// writes is erased when it ends.
 #[utoipa::path(delete, path = "/api/videos/{id}", tag = "videos", params(("id" = Uuid, Path)),
     security(("token" = [])), responses(
     (status = 204, description = "Deleted"),
@@ -97,23 +98,25 @@ pub async fn delete(
     State(app): State<App>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Problem> {
-    let edit = app.catalog.edit(id).await?.ok_or_else(Problem::no_such_video)?;
-    if edit.video.is_deleted() {
-        return Err(Problem::no_such_video());
-    }
-    erase(&app, edit).await?;
+    erase(&app, app.live_edit(id).await?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Marks a video as deleted, for good, and erases its objects. Where that fails the worker does it later.
+/// Marks a video as deleted, for good. Its objects are erased after the answer, as there may be thousands; what is
+/// left when that fails the worker erases.
 pub(super) async fn erase(app: &App, mut edit: catalog::Edit) -> Result<(), Problem> {
     let now = Timestamp::now();
     edit.video.delete(now);
     let tombstone = edit.commit(now).await?;
-    match app.storage.erase(&app.s3, &tombstone).await {
-        Ok(()) => app.catalog.erased(&tombstone, Timestamp::now()).await?,
-        Err(error) => tracing::warn!(%error, video = %tombstone.id, "the worker erases what is left"),
-    }
+    let app = app.clone();
+    let erasing = async move {
+        if let Err(error) = app.storage.erase(&app.s3, &tombstone).await {
+            tracing::warn!(%error, video = %tombstone.id, "the worker erases what is left");
+        } else if let Err(error) = app.catalog.erased(&tombstone, Timestamp::now()).await {
+            tracing::warn!(%error, video = %tombstone.id, "the worker erases it once more");
+        }
+    };
+    tokio::spawn(erasing.in_current_span());
     Ok(())
 }
 
@@ -130,8 +133,7 @@ pub async fn retranscode(
     State(app): State<App>,
     Path(id): Path<Uuid>,
 ) -> Result<(StatusCode, Json<Video>), Problem> {
-    let edit = app.catalog.edit(id).await?.filter(|edit| !edit.video.is_deleted());
-    let mut edit = edit.ok_or_else(Problem::no_such_video)?;
+    let mut edit = app.live_edit(id).await?;
     let state = edit.video.state();
     if !state.is_settled() {
         let detail = format!("The video is {state}. Wait until it is Ready, Failed or Cancelled.");

@@ -4,6 +4,7 @@ use crate::harness::{Backend, TOKEN};
 use contract::{Outcome, job::Source, message::ExplicitMessage};
 use http::StatusCode;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 const MIB: usize = 1 << 20;
 
@@ -60,6 +61,66 @@ async fn a_crash_between_s3_and_the_database_is_mended_by_asking_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_resumes_after_such_a_crash_learns_that_nothing_is_left_to_send() {
+    let backend = Backend::start().await;
+    let (id, etag) = backend.upload_without_completing(b"abc").await;
+    let (upload, source) = backend.open_upload(id).await;
+    backend.complete_in_s3(&source, &upload, &etag).await;
+    assert_eq!(backend.get_authorized(&format!("/api/uploads/{id}")).await.0, StatusCode::CONFLICT);
+    assert_eq!(backend.get(&format!("/api/videos/{id}")).await.1["state"], "Queued");
+    assert!(backend.video(id).await.source.version_id.is_some());
+
+    // What S3 does not have either has to be sent again.
+    let (id, _) = backend.upload_without_completing(b"abc").await;
+    backend.abort_in_s3(id).await;
+    assert_eq!(backend.get_authorized(&format!("/api/uploads/{id}")).await.0, StatusCode::NOT_FOUND);
+    assert_eq!(backend.get(&format!("/api/videos/{id}")).await.1["state"], "Uploading");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_is_begun_twice_is_begun_once() {
+    let backend = Backend::start().await;
+    let id = Uuid::now_v7();
+    let wanted = |id: Uuid, size: usize| {
+        let mut new = clip(size);
+        new["videoId"] = json!(id);
+        new
+    };
+    let begin = async |new: Value| backend.post("/api/uploads", new).await;
+    let (first, second) = tokio::join!(begin(wanted(id, 3)), begin(wanted(id, 3)));
+    let third = begin(wanted(id, 3)).await;
+    for (status, begun) in [&first, &second, &third] {
+        assert_eq!((*status, &begun["videoId"]), (StatusCode::CREATED, &json!(id)), "{begun}");
+        assert_eq!(begun["uploadId"], third.1["uploadId"]);
+    }
+    backend.until("one upload is left in S3", async || backend.open_uploads_in_s3().await == 1).await;
+    assert_eq!(backend.get("/api/videos").await.1["items"].as_array().unwrap().len(), 1);
+
+    assert_eq!(begin(wanted(id, 4)).await.0, StatusCode::CONFLICT);
+    assert_eq!(backend.delete(&format!("/api/uploads/{id}")).await.0, StatusCode::NO_CONTENT);
+    assert_eq!(begin(wanted(id, 3)).await.0, StatusCode::CONFLICT);
+    let (status, problem) = begin(wanted(Uuid::nil(), 3)).await;
+    assert_eq!(
+        (status, &problem["errors"][0]["field"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("videoId"))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_this_release_can_not_read_hides_no_other() {
+    let backend = Backend::start().await;
+    let (odd, fine) = (backend.upload(b"abc").await, backend.upload(b"def").await);
+    backend.report(fine, None, Outcome::Running).await;
+    backend.write_as_a_newer_release(odd).await;
+    let (status, page) = backend.get("/api/videos?limit=1").await;
+    assert_eq!((status, &page["items"][0]["id"]), (StatusCode::OK, &json!(fine)));
+    let cursor = page["nextCursor"].as_str().unwrap();
+    let (status, page) = backend.get(&format!("/api/videos?cursor={cursor}")).await;
+    assert_eq!((status, &page["items"]), (StatusCode::OK, &json!([])));
+    assert_eq!(backend.get(&format!("/api/videos/{odd}")).await.0, StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_empty_file_can_be_uploaded_so_that_its_failure_is_told() {
     let backend = Backend::start().await;
     let id = backend.upload(b"").await;
@@ -101,7 +162,7 @@ async fn an_aborted_upload_leaves_nothing() {
     assert_eq!(backend.delete(&format!("/api/uploads/{id}")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(backend.get(&format!("/api/videos/{id}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(backend.delete(&format!("/api/uploads/{id}")).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(backend.open_uploads_in_s3().await, 0);
+    backend.until("nothing is left in S3", async || backend.open_uploads_in_s3().await == 0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -197,15 +258,14 @@ async fn a_deleted_video_takes_its_source_and_outputs_with_it_and_nothing_else()
     assert_eq!(backend.delete(&format!("/api/videos/{id}")).await.0, StatusCode::NO_CONTENT);
     assert_eq!(backend.get(&format!("/api/videos/{id}")).await.0, StatusCode::NOT_FOUND);
     assert_eq!(backend.delete(&format!("/api/videos/{id}")).await.0, StatusCode::NOT_FOUND);
+    let left = [
+        format!("out/{kept}/720p/seg-00001.m4s"),
+        format!("out/{kept}/master.m3u8"),
+        backend.video(other).await.source.key,
+    ];
+    backend.until("the others are left", async || backend.objects().await == left).await;
     assert_eq!(backend.get(&format!("/media/{identity}/master.m3u8")).await.0, StatusCode::NOT_FOUND);
-    assert_eq!(
-        backend.objects().await,
-        [
-            format!("out/{kept}/720p/seg-00001.m4s"),
-            format!("out/{kept}/master.m3u8"),
-            backend.video(other).await.source.key,
-        ]
-    );
+    backend.until("that is recorded", async || backend.is_erased(id).await).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,5 +306,6 @@ async fn sources_of_others_are_never_deleted() {
         Source { bucket: backend.other_bucket().await, key: "raw/theirs.mp4".into(), version_id: None };
     let id = backend.found(foreign.clone()).await;
     assert_eq!(backend.delete(&format!("/api/videos/{id}")).await.0, StatusCode::NO_CONTENT);
+    backend.until("it is erased", async || backend.is_erased(id).await).await;
     assert!(backend.exists(&foreign).await);
 }

@@ -1,14 +1,19 @@
 //! Live events: changes made by anyone reach every client, and streams end when they must.
 
-use crate::harness::{Backend, TOKEN};
+use crate::harness::{Backend, DEADLINE, TOKEN};
+use catalog::Catalog;
 use contract::Outcome;
 use http::{Method, StatusCode};
 use reqwest::Response;
 use serde_json::Value;
-use std::time::Duration;
+use service_common::testing;
+use std::{net::SocketAddr, time::Duration};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, UnixStream},
+};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
-
-const DEADLINE: Duration = Duration::from_secs(10);
 
 struct Stream {
     response: Response,
@@ -101,6 +106,57 @@ async fn streams_end_when_changes_may_have_been_missed() {
         .await
         .unwrap();
     while stream.next().await.is_some() {}
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_this_release_can_not_read_ends_no_stream() {
+    let backend = start().await;
+    let mut stream = Stream::open(&backend).await;
+    let odd = backend.upload(b"abc").await;
+    backend.write_as_a_newer_release(odd).await;
+    let next = backend.upload(b"def").await;
+    assert_eq!(stream.next_of(next).await.0, "video");
+}
+
+/// Passes connections on to PostgreSQL's socket until they freeze: then they stay open, and nothing moves.
+async fn freezable(socket: String) -> (SocketAddr, CancellationToken) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let frozen = CancellationToken::new();
+    let freeze = frozen.clone();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut server = UnixStream::connect(format!("{socket}/.s.PGSQL.5432")).await.unwrap();
+            let frozen = frozen.clone();
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = copy_bidirectional(&mut client, &mut server) => {}
+                    () = frozen.cancelled() => std::future::pending().await,
+                }
+            });
+        }
+    });
+    (address, freeze)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_went_silent_is_given_up() {
+    const QUIET: Duration = Duration::from_millis(500);
+    let url = testing::database().await;
+    let (name, socket) = url.split_once("localhost/").unwrap().1.split_once("?host=").unwrap();
+    let (address, freeze) = freezable(socket.to_owned()).await;
+    let direct = Catalog::connect(&url, 1).unwrap();
+    let distant = Catalog::connect(&format!("postgres://postgres@{address}/{name}"), 1).unwrap();
+    let mut listener = distant.listen(QUIET).await.unwrap();
+    assert!(tokio::time::timeout(QUIET * 3, listener.next()).await.is_err(), "silence alone is no failure");
+    let id = Uuid::now_v7();
+    let notify = sqlx::query("SELECT pg_notify('videos', $1)").bind(id.to_string());
+    notify.execute(direct.pool()).await.unwrap();
+    let heard = tokio::time::timeout(DEADLINE, listener.next()).await.unwrap();
+    assert_eq!(heard.unwrap(), Some(id));
+    freeze.cancel();
+    assert!(tokio::time::timeout(DEADLINE, listener.next()).await.unwrap().is_err());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,7 +2,7 @@
 //! behind it.
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use backend::{App, migrator, settings::Settings};
+use backend::{App, migrate, settings::Settings};
 use catalog::{Catalog, Report, Upload, Video, video::About};
 use contract::{
     Identity, JobRecord, JobState, Outcome, Reason, TerminationMessage, Work,
@@ -14,11 +14,12 @@ use jiff::Timestamp;
 use reqwest::Response;
 use serde_json::{Value, json};
 use service_common::{Env, Shutdown, aws, http::Operations, testing};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
 pub const TOKEN: &str = "the-token";
+pub const DEADLINE: Duration = Duration::from_secs(10);
 
 pub struct Backend {
     pub url: String,
@@ -50,7 +51,7 @@ impl Backend {
         ]);
         let settings = Settings::from_env(&env).unwrap();
         let catalog = settings.catalog.clone();
-        migrator().run(catalog.pool()).await.unwrap();
+        migrate(&catalog).await.unwrap();
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
         let app = App::new(settings, &cloud.sdk, &shutdown);
         let router = Operations::default().wrap(app.router(), &shutdown);
@@ -126,6 +127,28 @@ impl Backend {
         complete.upload_id(&upload.id).multipart_upload(parts).send().await.unwrap();
     }
 
+    pub async fn abort_in_s3(&self, id: Uuid) {
+        let (upload, source) = self.open_upload(id).await;
+        let abort = self.s3.abort_multipart_upload().bucket(source.bucket).key(source.key);
+        abort.upload_id(upload.id).send().await.unwrap();
+    }
+
+    pub async fn is_erased(&self, id: Uuid) -> bool {
+        self.catalog.edit(id).await.unwrap().unwrap().video.erased_at.is_some()
+    }
+
+    /// Gives a video's transcode an outcome that only a later schema has, and tells who listens.
+    pub async fn write_as_a_newer_release(&self, id: Uuid) {
+        self.report(id, None, Outcome::Running).await;
+        for statement in [
+            "ALTER TABLE transcodes DROP CONSTRAINT transcodes_outcome_check".to_owned(),
+            format!("UPDATE transcodes SET outcome = 'Paused' WHERE video_id = '{id}'"),
+            format!("SELECT pg_notify('videos', '{id}')"),
+        ] {
+            sqlx::query(sqlx::AssertSqlSafe(statement)).execute(self.catalog.pool()).await.unwrap();
+        }
+    }
+
     pub async fn open_uploads_in_s3(&self) -> usize {
         self.s3.list_multipart_uploads().bucket(&self.input).send().await.unwrap().uploads().len()
     }
@@ -149,6 +172,15 @@ impl Backend {
         keys.extend(sources.versions().iter().map(|v| v.key().unwrap().to_owned()));
         keys.sort();
         keys
+    }
+
+    /// Waits for what is done after an answer.
+    pub async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
+        let start = Instant::now();
+        while !reached().await {
+            assert!(start.elapsed() < DEADLINE, "{what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     pub async fn other_bucket(&self) -> String {

@@ -57,7 +57,7 @@ async fn a_segment_of_a_finished_output_is_immutable_and_has_ranges_and_validato
     let whole = media.segment(&[]).await;
     assert_eq!(whole.status(), StatusCode::OK);
     assert_eq!(header(&whole, "cache-control"), "public, max-age=31536000, immutable");
-    assert_eq!(header(&whole, "content-type"), "video/iso.segment");
+    assert_eq!(header(&whole, "content-type"), "video/mp4");
     assert_eq!(header(&whole, "accept-ranges"), "bytes");
     assert_eq!(header(&whole, "content-length"), "10");
     let etag = header(&whole, "etag").to_owned();
@@ -129,6 +129,11 @@ async fn nothing_outside_the_output_folder_is_served() {
     for path in ["missing.m4s", "720p/", "720p//seg-00001.m4s"] {
         assert_eq!(media.ask(Method::GET, path, &[]).await.status(), StatusCode::NOT_FOUND, "{path}");
     }
+    let odd = media.ask(Method::GET, "%ff", &[]).await;
+    assert_eq!(
+        (odd.status(), header(&odd, "content-type")),
+        (StatusCode::BAD_REQUEST, "application/problem+json")
+    );
     let url = format!("{}/media/not-an-identity/master.m3u8", media.backend.url);
     assert_eq!(media.backend.http.get(url).send().await.unwrap().status(), StatusCode::NOT_FOUND);
 }

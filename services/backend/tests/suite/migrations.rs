@@ -1,12 +1,12 @@
 //! The schema: migrated by several replicas at once, and closed to impossible rows.
 
-use backend::migrator;
+use backend::{migrate, migrator};
 use catalog::{Catalog, store::SCHEMA_VERSION};
 use service_common::testing;
 
 async fn migrated() -> Catalog {
     let catalog = Catalog::connect(&testing::database().await, 10).unwrap();
-    migrator().run(catalog.pool()).await.unwrap();
+    migrate(&catalog).await.unwrap();
     catalog
 }
 
@@ -21,8 +21,8 @@ async fn replicas_that_start_together_migrate_once() {
     assert!(catalog.check().await.unwrap_err().contains("waiting until the backend has migrated"));
     let replicas: Vec<_> = (0..6)
         .map(|_| {
-            let pool = catalog.pool().clone();
-            tokio::spawn(async move { migrator().run(&pool).await })
+            let catalog = catalog.clone();
+            tokio::spawn(async move { migrate(&catalog).await })
         })
         .collect();
     for replica in replicas {
@@ -32,6 +32,19 @@ async fn replicas_that_start_together_migrate_once() {
         sqlx::query_scalar("SELECT count(*) FROM _sqlx_migrations").fetch_one(catalog.pool()).await.unwrap();
     assert_eq!(usize::try_from(applied).unwrap(), migrator().iter().count());
     assert_eq!(catalog.check().await, Ok(()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_migrations_may_wait_for_ever() {
+    let catalog = Catalog::connect(&testing::database().await, 1).unwrap();
+    for (pool, expected) in [(catalog.pool(), ["15s", "10s", "1min"]), (&catalog.patient(), ["0"; 3])] {
+        for (setting, expected) in
+            ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"].iter().zip(expected)
+        {
+            let shown = sqlx::query_scalar::<_, String>("SELECT current_setting($1)").bind(*setting);
+            assert_eq!(shown.fetch_one(pool).await.unwrap(), expected, "{setting}");
+        }
+    }
 }
 
 const VIDEO: &str = "INSERT INTO videos (id, state, title, file_name, size, content_type, bucket, key, created_at, updated_at)

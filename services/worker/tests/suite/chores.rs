@@ -1,15 +1,18 @@
 //! Progress, housekeeping, and the lock that gives them to one replica.
 
 use crate::harness::{World, at, event};
-use catalog::{Storage, Upload, Video, video::About};
+use catalog::{Catalog, State, Storage, Upload, Video, video::About};
 use contract::Outcome::{Retrying, Running, Succeeded};
 use jiff::{SignedDuration, Timestamp};
 use std::time::{Duration, Instant};
 use uuid::Uuid;
 use worker::{
     housekeeping::{Round, round},
+    outcomes::Handled,
     progress::Follower,
 };
+
+const DEADLINE: Duration = Duration::from_secs(5);
 
 fn follower(world: &World) -> Follower {
     Follower::new(world.catalog.clone(), world.storage.clone(), world.s3.clone())
@@ -24,10 +27,10 @@ async fn progress_moves_the_running_attempt_and_tells_listeners() {
     let percent = async || world.only_video().await.latest().unwrap().percent;
     assert_eq!(follower.round(at(2)).await.unwrap(), 0);
     world.put_progress(&identity, 1, 40).await;
-    let mut listener = world.catalog.listen().await.unwrap();
+    let mut listener = world.catalog.listen(DEADLINE).await.unwrap();
     assert_eq!(follower.round(at(3)).await.unwrap(), 1);
-    let told = tokio::time::timeout(Duration::from_secs(5), listener.recv()).await.unwrap().unwrap();
-    assert_eq!(told.payload(), world.only_video().await.id.to_string());
+    let told = tokio::time::timeout(DEADLINE, listener.next()).await.unwrap().unwrap();
+    assert_eq!(told, Some(world.only_video().await.id));
     assert_eq!((follower.round(at(4)).await.unwrap(), percent().await), (0, 40));
 
     // Another attempt begins at 0, whatever the file of the last one says.
@@ -61,13 +64,13 @@ async fn uploads_that_take_too_long_are_given_up() {
     let fresh = begin_upload(&world, "fresh.mp4", at(100)).await;
     let keep = async |now| round(&world.catalog, &world.storage, &world.s3, now).await.unwrap();
     assert_eq!(keep(at(10)).await, Round::default());
-    assert_eq!(keep(at(11)).await, Round { expired: 1, erased: 1, forgotten: 0 });
+    assert_eq!(keep(at(11)).await, Round { expired: 1, erased: 1, ..Round::default() });
     assert_eq!(world.only_video().await.id, fresh.id);
     let open = world.s3.list_multipart_uploads().bucket(&world.storage.input_bucket).send().await.unwrap();
     assert_eq!(open.uploads().len(), 1);
     assert_eq!(keep(at(12)).await, Round::default());
     let later = at(12) + SignedDuration::from_hours(15 * 24);
-    assert_eq!(keep(later).await, Round { expired: 1, erased: 1, forgotten: 1 });
+    assert_eq!(keep(later).await, Round { expired: 1, erased: 1, forgotten: 1, ..Round::default() });
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,6 +124,54 @@ async fn storage_that_refuses_delays_erasing_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_end_whose_event_was_lost_is_found_in_the_output() {
+    let world = World::new().await;
+    let (source, identity) = world.put_source("clip.mp4").await;
+    let (other, _) = world.put_source("other.mp4").await;
+    for source in [&source, &other] {
+        world.consumer().handle(&event(source, 2, Running, 1), at(1)).await.unwrap();
+    }
+    // An attempt that finds the whole output of another is done as well.
+    world.put_record_of(&identity, &source, 1).await;
+    let keep = async |now| round(&world.catalog, &world.storage, &world.s3, now).await.unwrap().found;
+    let silence = SignedDuration::from_hours(3);
+    assert_eq!(keep(at(1) + silence).await, 0);
+    assert_eq!(keep(at(2) + silence).await, 1);
+    let video = world.catalog.edit_work(&identity, None).await.unwrap().unwrap().video;
+    assert_eq!((video.state(), video.latest().unwrap().attempt), (State::Ready, 2));
+    assert_eq!(keep(at(2) + silence * 2).await, 0);
+    let late = world.consumer().handle(&event(&source, 2, Succeeded, 3), at(3)).await.unwrap();
+    assert_eq!(late, Handled::Known);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_stuck_does_not_keep_what_is_new_from_being_followed() {
+    let world = World::new().await;
+    for i in 0..3 {
+        let (source, _) = world.put_source(&format!("clip-{i}.mp4")).await;
+        world.consumer().handle(&event(&source, 1, Running, i), at(i)).await.unwrap();
+    }
+    let (newest, identity) = world.put_source("newest.mp4").await;
+    world.consumer().handle(&event(&newest, 1, Running, 9), at(9)).await.unwrap();
+    assert_eq!(world.catalog.running(1).await.unwrap(), [identity]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replica_that_asks_in_vain_for_the_lock_keeps_its_connection() {
+    let world = World::new().await;
+    let lock = world.catalog.try_lock(7).await.unwrap().expect("nobody holds it");
+    let other = Catalog::connect(&world.database, 1).unwrap();
+    let process = async || {
+        let pid = sqlx::query_scalar::<_, i32>("SELECT pg_backend_pid()");
+        pid.fetch_one(other.pool()).await.unwrap()
+    };
+    let before = process().await;
+    assert!(other.try_lock(7).await.unwrap().is_none());
+    assert_eq!(process().await, before);
+    drop(lock);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn one_replica_holds_the_lock_until_its_connection_ends() {
     let world = World::new().await;
     let mut lock = world.catalog.try_lock(7).await.unwrap().expect("nobody holds it");
@@ -129,7 +180,7 @@ async fn one_replica_holds_the_lock_until_its_connection_ends() {
     drop(lock);
     let start = Instant::now();
     while world.catalog.try_lock(7).await.unwrap().is_none() {
-        assert!(start.elapsed() < Duration::from_secs(5), "the lock outlives its connection");
+        assert!(start.elapsed() < DEADLINE, "the lock outlives its connection");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

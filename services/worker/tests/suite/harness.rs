@@ -1,16 +1,20 @@
 //! A catalogue, buckets and a queue of its own for each test, and events as the operator sends them.
 
+use axum::Router;
 use catalog::{Catalog, Storage, Video};
 use contract::{
     Identity, JobRecord, JobState, Outcome, OutcomeEvent, Progress, Reason, TerminationMessage, Work,
     event::OutcomeData,
     job::{JOB_RECORD, PROGRESS_FILE, Source, Stage},
 };
+use http::StatusCode;
 use jiff::Timestamp;
 use service_common::{aws, testing};
-use worker::outcomes::Consumer;
+use tokio::net::TcpListener;
+use worker::outcomes::{Consumer, HANDLE_TIMEOUT};
 
 pub struct World {
+    pub database: String,
     pub catalog: Catalog,
     pub storage: Storage,
     pub s3: aws_sdk_s3::Client,
@@ -24,7 +28,8 @@ pub fn at(second: i64) -> Timestamp {
 
 impl World {
     pub async fn new() -> Self {
-        let catalog = Catalog::connect(&testing::database().await, 10).unwrap();
+        let database = testing::database().await;
+        let catalog = Catalog::connect(&database, 10).unwrap();
         sqlx::migrate!("../backend/migrations").run(catalog.pool()).await.unwrap();
         let cloud = testing::cloud().await;
         let storage = Storage {
@@ -34,6 +39,7 @@ impl World {
             output_prefix: "out/".into(),
         };
         Self {
+            database,
             catalog,
             storage,
             s3: aws::s3_client(&cloud.sdk),
@@ -51,6 +57,7 @@ impl World {
             queue_url: self.queue_url.clone(),
             max_receives: 2,
             wait_seconds: 1,
+            handle_timeout: HANDLE_TIMEOUT,
             metrics: Default::default(),
         }
     }
@@ -75,9 +82,13 @@ impl World {
     }
 
     pub async fn put_record(&self, identity: &Identity, source: &Source) {
+        self.put_record_of(identity, source, 2).await;
+    }
+
+    pub async fn put_record_of(&self, identity: &Identity, source: &Source, attempt: u32) {
         let record = JobRecord {
             identity: identity.clone(),
-            attempt: 2,
+            attempt,
             state: JobState::Succeeded,
             source: source.clone(),
             duration_seconds: Some(5.3),
@@ -100,6 +111,16 @@ impl World {
             updated_at: at(5),
         };
         self.put_output(identity, PROGRESS_FILE, serde_json::to_vec(&progress).unwrap()).await;
+    }
+
+    /// A client of an S3 that answers everything with that status.
+    pub async fn s3_that_says(&self, status: StatusCode) -> aws_sdk_s3::Client {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = format!("http://{}", listener.local_addr().unwrap());
+        let refuse = Router::new().fallback(async move || status);
+        tokio::spawn(async move { axum::serve(listener, refuse).await.unwrap() });
+        let sdk = testing::cloud().await.sdk.into_builder().endpoint_url(endpoint).build();
+        aws::s3_client(&sdk)
     }
 
     pub async fn outputs(&self) -> usize {

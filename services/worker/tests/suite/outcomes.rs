@@ -3,6 +3,7 @@
 use crate::harness::{World, at, event};
 use catalog::{Catalog, State, Upload, Video, video::About};
 use contract::Outcome::{DeadLettered, Retrying, Running, Succeeded};
+use http::StatusCode;
 use service_common::Shutdown;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -130,6 +131,65 @@ async fn what_this_release_can_not_store_is_told_from_what_passes() {
     consumer.catalog = nowhere;
     let passing = consumer.handle(&body, at(1)).await.unwrap_err();
     assert!(!passing.is_lasting(), "{passing}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outcome_counts_though_its_source_may_not_be_looked_at() {
+    let world = World::new().await;
+    for (status, counts) in [
+        (StatusCode::FORBIDDEN, true),
+        (StatusCode::BAD_REQUEST, true),
+        (StatusCode::SERVICE_UNAVAILABLE, false),
+    ] {
+        let (source, _) = world.put_source(&format!("{}.mp4", status.as_u16())).await;
+        let mut consumer = world.consumer();
+        consumer.s3 = world.s3_that_says(status).await;
+        let handled = consumer.handle(&event(&source, 1, DeadLettered, 1), at(2)).await;
+        assert_eq!(handled.is_ok(), counts, "{status}: {handled:?}");
+    }
+    let videos = world.videos().await;
+    assert_eq!(videos.len(), 2);
+    assert!(videos.iter().all(|v| v.size == 0 && v.state() == State::Failed), "{videos:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_is_too_large_is_no_record() {
+    let world = World::new().await;
+    let (source, identity) = world.put_source("clip.mp4").await;
+    world.put_output(&identity, "job.json", vec![b' '; (1 << 20) + 1]).await;
+    world.consumer().handle(&event(&source, 1, Succeeded, 1), at(2)).await.unwrap();
+    assert_eq!(world.only_video().await.state(), State::Failed);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_hangs_comes_back_and_stops_no_other() {
+    let world = World::new().await;
+    let (stuck, _) = world.put_source("stuck.mp4").await;
+    world.consumer().handle(&event(&stuck, 1, Running, 1), at(1)).await.unwrap();
+    let lock = world.catalog.edit(world.only_video().await.id).await.unwrap().unwrap();
+    let mut consumer = world.consumer();
+    consumer.handle_timeout = Duration::from_millis(300);
+    world.send(&event(&stuck, 1, DeadLettered, 2)).await;
+    let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
+    let (reachable, _reached) = watch::channel(Err(String::new()));
+    let until = async |what: &str, reached: &dyn Fn() -> bool| {
+        let start = Instant::now();
+        while !reached() {
+            assert!(start.elapsed() < DEADLINE, "{what}");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let metrics = consumer.metrics.clone();
+    let story = async {
+        until("the event fails", &|| metrics.of(Handled::Failed) > 0).await;
+        let (other, _) = world.put_source("other.mp4").await;
+        world.send(&event(&other, 1, Running, 3)).await;
+        until("another is merged", &|| metrics.of(Handled::Merged) == 1).await;
+        drop(lock);
+        until("it is merged", &|| metrics.of(Handled::Merged) == 2).await;
+        shutdown.begin().await;
+    };
+    tokio::join!(consumer.run(&shutdown, &reachable), story);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,4 +1,4 @@
-//! Errors as `application/problem+json` (RFC 9457), as the backend has them.
+//! Errors as `application/problem+json` (RFC 9457), the same from every service.
 
 use axum::{
     Json,
@@ -10,7 +10,8 @@ use http::{
 };
 use serde_json::json;
 
-/// A response that says what went wrong.
+/// A response that says what went wrong, and what to do.
+#[must_use]
 pub fn problem(status: StatusCode, detail: &str) -> Response {
     let body = json!({
         "type": "about:blank",
@@ -18,7 +19,12 @@ pub fn problem(status: StatusCode, detail: &str) -> Response {
         "status": status.as_u16(),
         "detail": detail,
     });
-    let mut response = (status, Json(body)).into_response();
+    marked((status, Json(body)).into_response())
+}
+
+/// Marks a response whose body is a problem: by its media type, and that nobody keeps it.
+#[must_use]
+pub fn marked(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
