@@ -97,6 +97,13 @@ mod tests {
     }
 
     #[test]
+    fn a_catalogue_needs_a_connection() {
+        let env = Env::of([("DATABASE_URL", "postgres://u@h/d"), ("DATABASE_MAX_CONNECTIONS", "0")]);
+        let refused = Settings::from_env(&env).err().unwrap().to_string();
+        assert_eq!(refused, "DATABASE_MAX_CONNECTIONS is not valid: must be at least 1");
+    }
+
+    #[test]
     fn limits_that_s3_would_refuse_are_refused_at_the_start() {
         let refused = |name, value| Limits::from_env(&Env::of([(name, value)])).unwrap_err().to_string();
         assert!(refused("UPLOAD_EXPIRY", "8d").contains("UPLOAD_EXPIRY"));
