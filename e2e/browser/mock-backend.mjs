@@ -19,7 +19,7 @@ const PART_SIZE = 5 * 1024 * 1024;
 const TYPES = {
   '.m3u8': 'application/vnd.apple.mpegurl',
   '.mp4': 'video/mp4',
-  '.m4s': 'video/iso.segment',
+  '.m4s': 'video/mp4',
   '.vtt': 'text/vtt',
   '.jpg': 'image/jpeg',
 };
@@ -71,7 +71,9 @@ class Platform {
   }
 
   async ready(video, source) {
-    const identity = video.id.replaceAll('-', '').slice(0, 20);
+    // Each attempt has an output of its own.
+    const { attempt } = this.videos.get(video.id);
+    const identity = `${video.id.replaceAll('-', '').slice(0, 18)}${String(attempt).padStart(2, '0')}`;
     this.outputs.set(identity, await output(source));
     const at = (path) => `/media/${identity}/${path}`;
     return this.put(this.videos.get(video.id), {

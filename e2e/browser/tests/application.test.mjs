@@ -246,6 +246,28 @@ describe('the page of a video', () => {
     await page.locator('video').waitFor();
   });
 
+  test('plays on when there is a new version, and shows that when it is asked for', async () => {
+    const video = mock.platform.create({ title: 'Twice', fileName: 'twice.mp4', size: 1, contentType: 'video/mp4' });
+    await mock.platform.ready(video, 'pattern');
+    const state = () => page.evaluate(() => {
+      const video = document.querySelector('video');
+      return { currentTime: video?.currentTime, playable: video?.duration > 0 };
+    });
+    await page.goto(at(`/videos/${video.id}`));
+    await page.locator('[data-connection="Live"]').waitFor();
+    await until('it can be played', async () => (await state()).playable);
+    await page.evaluate(() => { document.querySelector('video').currentTime = 3; });
+
+    mock.platform.put(mock.platform.videos.get(video.id), { attempt: 2 });
+    await mock.platform.ready(video, 'pattern');
+    const show = page.getByRole('button', { name: 'Show the new version' });
+    await show.waitFor();
+    assert.equal((await state()).currentTime, 3);
+    await show.click();
+    await until('the new version begins', async () => (await state()).currentTime === 0);
+    assert.equal(await show.count(), 0);
+  });
+
   test('of a video that is not there says so', async () => {
     await page.goto(at('/videos/00000000-0000-0000-0000-000000000000'));
     await page.getByRole('heading', { name: 'This video does not exist' }).waitFor();
