@@ -2,13 +2,17 @@
 //
 //     node play.mjs URL [VIDEO] [--screenshot FILE.png] [--json]
 //
-// URL is the frontend's address; `--url` and `--id` do as well. Opens the frontend, goes to the video (left out: the newest one that is ready), plays it to `ended`,
-// and then switches the quality and seeks. Exit status 1 and one line on standard error where it stalls,
-// has a hole in its buffer, ends too early, or breaks the Content-Security-Policy.
+// URL is the frontend's address; `--url` and `--id` do as well. Opens the frontend, goes to the video (left
+// out: the newest one that is ready), plays it to `ended`, and then switches the quality and seeks. Exit
+// status 1 and one line on standard error where it stalls, has a hole in its buffer, ends too early, does not
+// do as it is told, or breaks the Content-Security-Policy.
 
 import { parseArgs } from 'node:util';
 import { openBrowser } from './lib/browser.mjs';
 import { chooseQuality, PlaybackError, qualities, seekTo, watchToEnd } from './lib/playback.mjs';
+
+/** From this shorter side on, in pixels, a video has a smaller rendition to switch to. */
+const SWITCHABLE = 480;
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -43,6 +47,10 @@ async function play({ url, id, screenshot }) {
     await page.goto(new URL(`/videos/${encodeURIComponent(video.id)}`, url).href);
     const watched = await watchToEnd(page, { expectedDuration: video.durationSeconds ?? undefined });
     const offered = await qualities(page);
+    const sides = (video.renditions ?? []).map(({ width, height }) => Math.min(width, height));
+    if (offered.length < 2 && Math.max(...sides) >= SWITCHABLE) {
+      throw new PlaybackError(`there is no quality to switch to: the menu offers ${offered.join(', ') || 'none'}, the API lists ${sides.join(', ')}`);
+    }
     for (const label of offered.length > 1 ? [offered.at(-1), offered[0]] : []) {
       await seekTo(page, 0.1);
       await chooseQuality(page, label);

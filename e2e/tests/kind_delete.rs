@@ -3,31 +3,22 @@
 use anyhow::{Context, Result, ensure};
 use aws_sdk_s3::primitives::ByteStream;
 use e2e::kind::{
-    Check, Cluster, Platform, clip, eventually, helm,
+    Cluster, Platform,
+    aws::Aws,
+    clip, helm, inventory,
     jobs::JobHistory,
     platform::{Transcoding, condition},
     relay::Relay,
     spec,
 };
-use k8s_openapi::api::{
-    apps::v1::{Deployment, StatefulSet},
-    autoscaling::v2::HorizontalPodAutoscaler,
-    batch::v1::Job,
-    core::v1::{ConfigMap, PersistentVolumeClaim, Pod, Secret, Service, ServiceAccount},
-    networking::v1::NetworkPolicy,
-    policy::v1::PodDisruptionBudget,
-};
-use kube::{ResourceExt, api::ListParams};
-use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fmt::Debug, time::Duration};
-use streaming_operator::api::{
-    ConditionReason, ConditionType,
-    names::{FIELD_MANAGER, LABEL_MANAGED_BY},
-};
+use std::{collections::BTreeSet, time::Duration};
+use streaming_operator::api::{ConditionReason, ConditionType};
 
 const READY: Duration = Duration::from_secs(240);
 const SOON: Duration = Duration::from_secs(60);
+/// What is kept in the namespace: the database's volume, and the password that opens it.
+const KEPT: [&str; 2] = ["PersistentVolumeClaim/data-tv-database-0", "Secret/tv-database"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn deletion_ends_running_jobs_and_keeps_exactly_what_the_spec_keeps() -> Result<()> {
@@ -48,8 +39,8 @@ async fn deletion_ends_running_jobs_and_keeps_exactly_what_the_spec_keeps() -> R
     platform.gone(Duration::from_secs(120)).await?;
     jobs.wait("no Job is left", SOON, |history| history.jobs.values().all(|job| job.deleted)).await?;
 
-    in_the_cluster(&platform).await?;
-    in_aws(&platform, &aws).await?;
+    inventory::holds_exactly(&cluster, &namespace, &KEPT, SOON).await?;
+    in_aws(&cluster.aws, &aws).await?;
 
     // What was kept is taken up again by a platform of the same name, and opened with what was kept with it.
     platform.apply(&json!({"database": spec::embedded("Delete")})).await?;
@@ -73,12 +64,15 @@ fn spec_with_policies(cluster: &Cluster) -> Value {
     transcoding["input"]["deletionPolicy"] = json!("Retain");
     transcoding["drainTimeout"] = json!("5s");
     transcoding["job"]["podTemplate"] = spec::held();
+    let mut frontend = spec::component();
+    frontend["route"] = json!({"hostname": "tv.example.com"});
     let worker = json!({
         "autoscaling": {"minReplicas": 1, "maxReplicas": 2},
         "resources": spec::component()["resources"],
     });
     json!({
         "aws": cluster.aws_spec(),
+        "frontend": frontend,
         "backend": spec::component(),
         "worker": worker,
         "transcoding": transcoding,
@@ -87,62 +81,15 @@ fn spec_with_policies(cluster: &Cluster) -> Value {
     })
 }
 
-async fn in_the_cluster(platform: &Platform) -> Result<()> {
-    none::<Job>(platform).await?;
-    none::<Pod>(platform).await?;
-    none::<Deployment>(platform).await?;
-    none::<StatefulSet>(platform).await?;
-    none::<Service>(platform).await?;
-    none::<ServiceAccount>(platform).await?;
-    none::<ConfigMap>(platform).await?;
-    none::<HorizontalPodAutoscaler>(platform).await?;
-    none::<PodDisruptionBudget>(platform).await?;
-    none::<NetworkPolicy>(platform).await?;
-    kept::<PersistentVolumeClaim>(platform, "the database's volume", |name| name.contains("tv-database"))
-        .await?;
-    kept::<Secret>(platform, "the database's password", |name| name.contains("tv-database")).await
-}
-
-async fn none<K>(platform: &Platform) -> Result<()>
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-    K::DynamicType: Default,
-{
-    left::<K>(platform, "nothing", BTreeSet::is_empty).await
-}
-
-async fn kept<K>(platform: &Platform, what: &str, wanted: impl Fn(&str) -> bool) -> Result<()>
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-    K::DynamicType: Default,
-{
-    left::<K>(platform, what, |names| !names.is_empty() && names.iter().all(|name| wanted(name))).await
-}
-
-/// Waits until of the operator's objects of a kind only the wanted are left: garbage collection takes a moment.
-async fn left<K>(platform: &Platform, what: &str, wanted: impl Fn(&BTreeSet<String>) -> bool) -> Result<()>
-where
-    K: kube::Resource<Scope = k8s_openapi::NamespaceResourceScope> + Clone + DeserializeOwned + Debug,
-    K::DynamicType: Default,
-{
-    let ours = ListParams::default().labels(&format!("{LABEL_MANAGED_BY}={FIELD_MANAGER}"));
-    let what = format!("of {} {what} is left", K::plural(&K::DynamicType::default()));
-    eventually(&what, SOON, async || {
-        let names: BTreeSet<_> =
-            platform.objects::<K>().list_metadata(&ours).await?.iter().map(ResourceExt::name_any).collect();
-        Ok(if wanted(&names) { Check::Done(()) } else { Check::NotYet(format!("{names:?}")) })
-    })
-    .await
-}
-
-/// Queue and uploads stay, the message is back on the queue, outputs are gone with their bucket.
-async fn in_aws(platform: &Platform, names: &Transcoding) -> Result<()> {
-    let aws = &platform.cluster.aws;
-    let depth = aws.depth(&names.queue).await.context("the queue is kept")?;
+/// The queues and the uploads stay, the message is back on the queue, outputs are gone with their bucket.
+async fn in_aws(aws: &Aws, names: &Transcoding) -> Result<()> {
+    let prefix = names.input.strip_suffix("input").context("the bucket's name ends with its part")?;
+    let kept = ["transcoding", "dead-letter", "events", "input"].map(|part| format!("{prefix}{part}"));
+    let found = aws.names(prefix).await?;
+    ensure!(found == BTreeSet::from(kept), "kept are {found:?}");
+    let depth = aws.depth(&names.queue).await?;
     ensure!(depth.visible == 1 && depth.in_flight == 0, "the message is back on the queue: {depth:?}");
-    ensure!(aws.has_queue(&names.dead_letters).await?, "the dead-letter queue is kept");
     ensure!(aws.list(&names.input, "").await?.contains_key("a.mp4"), "uploads are kept");
-    ensure!(!aws.has_bucket(&names.output).await?, "the output bucket is deleted");
     Ok(())
 }
 

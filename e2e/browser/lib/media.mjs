@@ -2,7 +2,7 @@
 
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -40,18 +40,37 @@ async function once(name, make) {
   return folder;
 }
 
-/** A short MP4 to upload. */
+const sourceOf = (seconds, size) => [
+  '-f', 'lavfi', '-i', `testsrc2=s=${size}:r=25:d=${seconds}`,
+  '-f', 'lavfi', '-i', `sine=f=440:r=48000:d=${seconds}`,
+  '-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-shortest',
+];
+
+/** A short MP4 to upload, large enough for several renditions. */
 export async function clip() {
-  const folder = await once('clip', (draft) =>
-    ffmpeg(
-      '-f', 'lavfi', '-i', 'testsrc2=s=640x360:r=25:d=6',
-      '-f', 'lavfi', '-i', 'sine=f=440:r=48000:d=6',
-      '-c:v', 'libx264', '-preset', 'veryfast', '-pix_fmt', 'yuv420p', '-c:a', 'aac', '-shortest',
-      join(draft, 'clip.mp4'),
-    ),
-  );
+  const folder = await once('clip-720p', (draft) => ffmpeg(...sourceOf(6, '1280x720'), join(draft, 'clip.mp4')));
   return join(folder, 'clip.mp4');
 }
+
+const PLAYLIST = '#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n';
+
+async function makeBadFiles(folder) {
+  await writeFile(join(folder, 'empty.mp4'), '');
+  await writeFile(join(folder, 'playlist.mp4'), PLAYLIST);
+  await ffmpeg('-f', 'lavfi', '-i', 'testsrc2=s=320x180', '-frames:v', '1', '-c:v', 'png', '-f', 'image2', join(folder, 'still.mp4'));
+  // Its header, at the front, promises twice as much.
+  const truncated = join(folder, 'truncated.mp4');
+  await ffmpeg(...sourceOf(6, '320x180'), '-movflags', '+faststart', truncated);
+  await truncate(truncated, Math.floor((await stat(truncated)).size / 2));
+  // More pixels than any profile admits.
+  await ffmpeg(
+    '-f', 'lavfi', '-i', 'color=s=8448x4352:r=4:d=1',
+    '-c:v', 'mjpeg', '-q:v', '20', '-pix_fmt', 'yuvj420p', join(folder, 'huge.mov'),
+  );
+}
+
+/** Folder with files that no transcode can succeed on: empty.mp4, playlist.mp4, still.mp4, truncated.mp4, huge.mov. */
+export const badFiles = () => once('bad', makeBadFiles);
 
 const CAPTIONS = `WEBVTT
 

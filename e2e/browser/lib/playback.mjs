@@ -90,12 +90,13 @@ export async function watchToEnd(page, { expectedDuration } = {}) {
       droppedFrames: droppedVideoFrames,
     };
   });
+  // Before the stall that a hole brings about.
+  if (result.gaps.length > 0) throw new PlaybackError(`holes in the buffer: ${JSON.stringify(result.gaps)}`);
   const stalls = result.waits.filter(({ ahead, seconds }) => ahead < STARVED || !(seconds < LONGEST_WAIT));
   if (stalls.length > 0) {
     const where = stalls.map(({ at, ahead }) => `${at.toFixed(2)} s (${ahead.toFixed(2)} s buffered)`);
     throw new PlaybackError(`it stalled at ${where.join(', ')}`);
   }
-  if (result.gaps.length > 0) throw new PlaybackError(`holes in the buffer: ${JSON.stringify(result.gaps)}`);
   if (result.duration - result.time > CLOSE) {
     throw new PlaybackError(`it ended at ${result.time} s of ${result.duration} s`);
   }
@@ -140,22 +141,28 @@ export async function chooseQuality(page, label) {
   );
 }
 
-/** Seeks with a click on the bar, and waits until it plays on from there. */
-export async function seekTo(page, share) {
+/**
+ * Pauses, seeks with a click on the bar, and waits until the video is there; then plays, and waits until it
+ * goes on from there. `timeout` in ms, for each of the two.
+ */
+export async function seekTo(page, share, { timeout = 20_000 } = {}) {
   await showControls(page);
   const bar = page.getByRole('slider', { name: 'Position' });
   const { width, height } = await bar.boundingBox();
+  await page.evaluate(() => {
+    const video = document.querySelector('video');
+    video.pause();
+    window.seekedTo = undefined;
+    video.addEventListener('seeked', () => (window.seekedTo = video.currentTime), { once: true });
+  });
   await bar.click({ position: { x: width * share, y: height / 2 } });
+  const what = `seeking to ${Math.round(share * 100)} %`;
+  await waitFor(page, `the video sought, ${what}`, () => window.seekedTo !== undefined, undefined, timeout);
+  const { at, duration } = await page.evaluate(() => ({ at: window.seekedTo, duration: document.querySelector('video').duration }));
+  // The pointer meets the bar within a pixel.
+  if (Math.abs(at - duration * share) > 0.5 + duration / width) {
+    throw new PlaybackError(`${what} of ${duration} s led to ${at} s`);
+  }
   await page.evaluate(() => void document.querySelector('video').play());
-  await waitFor(
-    page,
-    `it plays on after seeking to ${Math.round(share * 100)} %`,
-    (wanted) => {
-      const { currentTime, duration, seeking, ended } = document.querySelector('video');
-      const target = duration * wanted;
-      return !seeking && (ended || (currentTime > target + 0.4 && currentTime < target + 15));
-    },
-    share,
-    20_000,
-  );
+  await waitFor(page, `it plays on after ${what}`, (from) => document.querySelector('video').currentTime > from + 0.4, at, timeout);
 }

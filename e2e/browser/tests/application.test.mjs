@@ -9,7 +9,7 @@ import { after, afterEach, before, beforeEach, describe, test } from 'node:test'
 import { launch, openWindow } from '../lib/browser.mjs';
 import { startFrontend } from '../lib/frontend.mjs';
 import * as pages from '../lib/pages.mjs';
-import { PlaybackError, watchToEnd } from '../lib/playback.mjs';
+import { PlaybackError, seekTo, watchToEnd } from '../lib/playback.mjs';
 import { until } from '../lib/until.mjs';
 import { startMock, TOKEN } from '../mock-backend.mjs';
 
@@ -375,6 +375,15 @@ describe('the player', () => {
   });
 });
 
+/** The second segment of 4 s, whose decode time is therefore 4 s of its timescale, half a second late. */
+function shiftedByHalfASecond(segment) {
+  const box = segment.indexOf('tfdt');
+  assert.equal(segment[box + 4], 1, 'a decode time of 64 bits');
+  const time = segment.readBigUInt64BE(box + 8);
+  segment.writeBigUInt64BE(time + time / 8n, box + 8);
+  return segment;
+}
+
 describe('the check of playback turns red', () => {
   const open = async () => {
     await page.goto(at(`/videos/${seeded('Ready').id}`));
@@ -385,6 +394,36 @@ describe('the check of playback turns red', () => {
     await page.route(/seg-00002\.m4s$/, (route) => void setTimeout(() => route.continue(), 9_500));
     await open();
     await assert.rejects(watchToEnd(page), (error) => error instanceof PlaybackError && /stalled/.test(error.message));
+  });
+
+  test('on a hole in the buffer', async () => {
+    await page.route(/\/\d+p\/seg-00001\.m4s$/, async (route) => {
+      const body = await (await route.fetch()).body();
+      await route.fulfill({ contentType: 'video/iso.segment', body: shiftedByHalfASecond(body) });
+    });
+    await open();
+    await assert.rejects(watchToEnd(page), (error) => error instanceof PlaybackError && /holes in the buffer/.test(error.message));
+  });
+
+  test('on a click that does not seek, though it plays', async () => {
+    await open();
+    await page.evaluate(() => {
+      const swallow = (event) => event.stopImmediatePropagation();
+      for (const name of ['pointerdown', 'pointerup']) window.addEventListener(name, swallow, { capture: true });
+    });
+    await page.keyboard.press('k');
+    await page.waitForFunction(() => document.querySelector('video').currentTime > 0.2);
+    const ignored = seekTo(page, 0.1, { timeout: 3_000 });
+    await assert.rejects(ignored, (error) => error instanceof PlaybackError && /the video sought/.test(error.message));
+  });
+
+  test('on a click that leads elsewhere', async () => {
+    await open();
+    await page.evaluate(() => {
+      const video = document.querySelector('video');
+      video.addEventListener('seeking', () => (video.currentTime = 9), { once: true });
+    });
+    await assert.rejects(seekTo(page, 0.2), (error) => error instanceof PlaybackError && /led to/.test(error.message));
   });
 
   test('on an end before the duration that the API tells', async () => {

@@ -137,7 +137,7 @@ impl Operator {
     }
 
     /// Ends it as a crash does: nothing is released.
-    pub fn crash(self) {
+    pub fn crash(&self) {
         self.running.abort();
     }
 }

@@ -7,7 +7,10 @@ use aws_sdk_s3::{config::Credentials, primitives::ByteStream};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
 use contract::{Identity, JobRecord, Work, job::JOB_RECORD};
 use serde_json::json;
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Access key: the emulator takes any.
 pub const ACCESS_KEY: &str = "test";
@@ -211,6 +214,18 @@ impl Aws {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Queues and buckets whose names begin with the prefix, by their names.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub async fn names(&self, prefix: &str) -> Result<BTreeSet<String>> {
+        let queues = self.sqs.list_queues().queue_name_prefix(prefix).send().await?;
+        let queues = queues.queue_urls().iter().filter_map(|url| url.rsplit('/').next()).map(str::to_owned);
+        let buckets = self.s3.list_buckets().send().await?;
+        let buckets = buckets.buckets().iter().filter_map(|bucket| bucket.name.clone());
+        Ok(queues.chain(buckets.filter(|name| name.starts_with(prefix))).collect())
     }
 
     /// Receives `count` messages with their attributes and leaves them hidden for a while.

@@ -80,12 +80,6 @@ impl History {
         succeeded.map(|job| job.identity.as_str()).collect()
     }
 
-    /// How many Jobs succeeded; more than [`Self::succeeded`] has works when one was done twice.
-    #[must_use]
-    pub fn successes(&self) -> usize {
-        self.jobs.values().filter(|job| job.state == State::Succeeded).count()
-    }
-
     fn record(&mut self, job: &Job, deleted: bool) {
         let Some(uid) = job.uid() else { return };
         let seen = Seen {

@@ -156,6 +156,19 @@ impl Platform {
         Err(anyhow!("the platform is still there after {} s; status: {status}", deadline.as_secs()))
     }
 
+    /// Takes all finalizers away: what the platform has in AWS stays there.
+    ///
+    /// # Errors
+    /// When the API server refuses.
+    pub async fn let_go(&self) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+        match self.api.patch(&self.name, &PatchParams::default(), &patch).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
     /// A value of a Secret in the platform's namespace.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 mod cluster;
 mod leader;
 mod lifecycle;
+mod outage;
 mod ownership;
 mod secrets;
 mod telling;
