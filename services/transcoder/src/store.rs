@@ -8,7 +8,7 @@ use aws_sdk_s3::{
 };
 use backon::{BackoffBuilder, ExponentialBuilder};
 use bytes::Bytes;
-use contract::job::Source;
+use contract::job::{Source, content_type};
 use std::{
     io,
     ops::Range,
@@ -210,22 +210,6 @@ impl Folder {
     }
 }
 
-/// The media type of an output's file, by its extension.
-#[must_use]
-pub fn content_type(path: &str) -> &'static str {
-    let extension = Path::new(path).extension().and_then(|extension| extension.to_str());
-    match extension {
-        Some("m3u8") => "application/vnd.apple.mpegurl",
-        Some("mpd") => "application/dash+xml",
-        Some("m4s" | "mp4") if path.contains("audio/") => "audio/mp4",
-        Some("m4s" | "mp4") => "video/mp4",
-        Some("jpg") => "image/jpeg",
-        Some("vtt") => "text/vtt; charset=utf-8",
-        Some("json") => "application/json",
-        _ => "application/octet-stream",
-    }
-}
-
 /// The two JSON files may be written again by a later attempt; all else never changes once it is referenced.
 fn cache_control(path: &str) -> &'static str {
     if path.ends_with(".json") { "no-cache" } else { "public, max-age=31536000, immutable" }
@@ -323,20 +307,4 @@ where
 
 fn describe(doing: &str, bucket: &str, key: &str) -> String {
     format!("{doing} s3://{bucket}/{key}")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use rstest::rstest;
-
-    #[rstest]
-    #[case("x/master.m3u8", "application/vnd.apple.mpegurl")]
-    #[case("x/720p/seg-00001.m4s", "video/mp4")]
-    #[case("x/audio/seg-00001.m4s", "audio/mp4")]
-    #[case("x/job.json", "application/json")]
-    #[case("x/strange", "application/octet-stream")]
-    fn the_content_type_follows_the_name(#[case] path: &str, #[case] expected: &str) {
-        assert_eq!(content_type(path), expected);
-    }
 }
