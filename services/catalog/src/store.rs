@@ -22,7 +22,8 @@ pub const SCHEMA_VERSION: i64 = 1;
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a statement may take and wait for a lock, and a transaction may do nothing: what a replica left
-/// behind that hangs or is cut off must not hold up the others. All are below the 30 s of a request.
+/// behind that hangs or is cut off must not hold up the others. The first two are below the 30 s of a request; the
+/// last leaves one the time to call AWS while it holds its row.
 const PATIENCE: &str = "SET statement_timeout = '15s'; SET lock_timeout = '10s'; SET idle_in_transaction_session_timeout = '60s'";
 /// How long the connection of a lock may take to answer.
 const LOCK_ANSWER: Duration = Duration::from_secs(5);
