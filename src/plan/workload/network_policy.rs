@@ -9,8 +9,11 @@ use crate::{
 };
 use serde_json::{Value, json};
 
-/// A public component admits everyone; others admit the parts of the platform that call them, and
-/// Prometheus (by its usual label, in any namespace).
+/// Where the bundled frontend serves its metrics: its first port is open to the world.
+const FRONTEND_METRICS_PORT: i32 = 9090;
+
+/// A public component admits everyone to its ports; others admit the parts of the platform that call them, and
+/// Prometheus (by its usual label, in any namespace). The bundled frontend admits Prometheus to its metrics.
 pub(super) fn of_component(platform: &Platform, component: &Component) -> Draft {
     let ports: Vec<Value> = component
         .ports
@@ -22,13 +25,22 @@ pub(super) fn of_component(platform: &Platform, component: &Component) -> Draft 
     } else {
         let mut from: Vec<Value> =
             callers(platform, component).map(|caller| peer(platform, &caller.name)).collect();
-        from.push(json!({
-            "namespaceSelector": {},
-            "podSelector": { "matchLabels": { names::LABEL_NAME: "prometheus" } },
-        }));
+        from.push(prometheus());
         json!({ "ports": ports, "from": from })
     };
-    policy(platform, &component.name, json!({ "policyTypes": ["Ingress"], "ingress": [rule] }))
+    let mut ingress = vec![rule];
+    if component.role == Role::Frontend && component.image.bundled {
+        let port = json!({ "port": FRONTEND_METRICS_PORT, "protocol": "TCP" });
+        ingress.push(json!({ "ports": [port], "from": [prometheus()] }));
+    }
+    policy(platform, &component.name, json!({ "policyTypes": ["Ingress"], "ingress": ingress }))
+}
+
+fn prometheus() -> Value {
+    json!({
+        "namespaceSelector": {},
+        "podSelector": { "matchLabels": { names::LABEL_NAME: "prometheus" } },
+    })
 }
 
 /// A database or cache admits backend, worker and services, and connects to nothing itself.
