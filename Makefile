@@ -42,5 +42,5 @@ bench-queue: ## message to Job, against a bare long poll and create; needs the d
 	@e2e/bench-queue.sh
 
 bench-transcode: ## a ladder, against one bare ffmpeg process
-	@cargo build --quiet --locked --package transcoder
+	@cargo build --quiet --locked --workspace --bin transcoder
 	@bench/transcode/run.py --transcoder $${CARGO_TARGET_DIR:-target}/debug/transcoder

@@ -7,4 +7,5 @@ engine_use
 use_tools
 environment demo
 cd "$REPO_DIR"
-cargo run --quiet --locked --package bench-queue -- "$@"
+cargo build --quiet --locked --workspace --bin bench-queue
+"$(target_dir)/debug/bench-queue" "$@"
