@@ -66,7 +66,8 @@ kubeadmConfigPatches:
 YAML
 }
 
-cluster_exists() { kind get clusters 2>/dev/null | grep -qx "$CLUSTER"; }
+# Not grep -q, which would end before kind has told all, and make the pipe fail.
+cluster_exists() { kind get clusters 2>/dev/null | grep -x "$CLUSTER" >/dev/null; }
 
 cluster_answers() { kubectl get --raw /readyz --request-timeout 5s; }
 
