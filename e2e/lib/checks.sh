@@ -126,7 +126,8 @@ generated_current() {
 unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not binary(/^kind_|^apiserver$/)'; }
 
 # As one process: it starts one API server for all, where nextest would have it start one for each test.
-apiserver_tests() { cargo test --locked --workspace --test apiserver; }
+# More at a time than there are processors: these tests wait for controllers most of the time.
+apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-threads 6; }
 
 # One of them wants the node port that a platform has which an earlier run left.
 cluster_tests() {
