@@ -10,9 +10,9 @@ ENGINE_BRIDGE=172.31.240.1
 ENGINE_CIDR=$ENGINE_BRIDGE/24
 ENGINE_POOL=172.31.241.0/24
 
-# engine_alive: our own dockerd runs.
+# engine_alive: our own dockerd runs. One that was killed and is not yet reaped has no command line.
 engine_alive() {
-  [[ -s $ENGINE/pid ]] && [[ $(cat "/proc/$(cat "$ENGINE/pid")/comm" 2>/dev/null) == dockerd ]]
+  [[ -s $ENGINE/pid ]] && grep -sq dockerd "/proc/$(cat "$ENGINE/pid")/cmdline"
 }
 
 # A working engine that can pull, shown by an image that is needed anyway: pulled before or now.
