@@ -215,3 +215,13 @@ impl Cloud {
         made.queue_url().expect("a queue has a URL").to_owned()
     }
 }
+
+/// Looks again and again until something is so that can't be watched, such as another connection's lock. Panics with
+/// `what` after `deadline`.
+pub async fn until(what: &str, deadline: Duration, reached: impl AsyncFn() -> bool) {
+    let start = Instant::now();
+    while !reached().await {
+        assert!(start.elapsed() < deadline, "after {deadline:?} still not: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

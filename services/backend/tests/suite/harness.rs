@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use reqwest::Response;
 use serde_json::{Value, json};
 use service_common::{Env, Shutdown, aws, http::Operations, testing};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -176,11 +176,7 @@ impl Backend {
 
     /// Waits for what is done after an answer.
     pub async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
-        let start = Instant::now();
-        while !reached().await {
-            assert!(start.elapsed() < DEADLINE, "{what}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        testing::until(what, DEADLINE, reached).await;
     }
 
     pub async fn other_bucket(&self) -> String {

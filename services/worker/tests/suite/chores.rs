@@ -4,7 +4,8 @@ use crate::harness::{World, at, event};
 use catalog::{Catalog, State, Storage, Upload, Video, video::About};
 use contract::Outcome::{Retrying, Running, Succeeded};
 use jiff::{SignedDuration, Timestamp};
-use std::time::{Duration, Instant};
+use service_common::testing::until;
+use std::time::Duration;
 use uuid::Uuid;
 use worker::{
     housekeeping::{Round, round},
@@ -178,9 +179,6 @@ async fn one_replica_holds_the_lock_until_its_connection_ends() {
     assert!(lock.is_held().await);
     assert!(world.catalog.try_lock(7).await.unwrap().is_none());
     drop(lock);
-    let start = Instant::now();
-    while world.catalog.try_lock(7).await.unwrap().is_none() {
-        assert!(start.elapsed() < DEADLINE, "the lock outlives its connection");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let free = async || world.catalog.try_lock(7).await.unwrap().is_some();
+    until("the lock goes with its connection", DEADLINE, free).await;
 }

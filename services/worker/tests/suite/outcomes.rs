@@ -4,8 +4,8 @@ use crate::harness::{World, at, event};
 use catalog::{Catalog, State, Upload, Video, video::About};
 use contract::Outcome::{DeadLettered, Retrying, Running, Succeeded};
 use http::StatusCode;
-use service_common::Shutdown;
-use std::time::{Duration, Instant};
+use service_common::{Shutdown, testing::until};
+use std::time::Duration;
 use tokio::sync::watch;
 use uuid::Uuid;
 use worker::outcomes::Handled;
@@ -172,22 +172,16 @@ async fn an_event_that_hangs_comes_back_and_stops_no_other() {
     world.send(&event(&stuck, 1, DeadLettered, 2)).await;
     let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
     let (reachable, _reached) = watch::channel(Err(String::new()));
-    let until = async |what: &str, reached: &dyn Fn() -> bool| {
-        let start = Instant::now();
-        while !reached() {
-            // Below the 10 s after which PostgreSQL itself ends the wait for a lock.
-            assert!(start.elapsed() < DEADLINE / 4, "{what}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
+    // Below the 10 s after which PostgreSQL itself ends the wait for a lock.
+    let soon = DEADLINE / 4;
     let metrics = consumer.metrics.clone();
     let story = async {
-        until("the event fails", &|| metrics.of(Handled::Failed) > 0).await;
+        until("the event fails", soon, async || metrics.of(Handled::Failed) > 0).await;
         let (other, _) = world.put_source("other.mp4").await;
         world.send(&event(&other, 1, Running, 3)).await;
-        until("another is merged", &|| metrics.of(Handled::Merged) == 1).await;
+        until("another is merged", soon, async || metrics.of(Handled::Merged) == 1).await;
         drop(lock);
-        until("it is merged", &|| metrics.of(Handled::Merged) == 2).await;
+        until("it is merged", soon, async || metrics.of(Handled::Merged) == 2).await;
         shutdown.begin().await;
     };
     tokio::join!(consumer.run(&shutdown, &reachable), story);
@@ -210,11 +204,7 @@ async fn replicas_share_the_queue_and_what_is_broken_blocks_nobody() {
     let shutdown = Shutdown::new(Duration::ZERO, Duration::ZERO);
     let (reachable, reached) = watch::channel(Err(String::new()));
     let watcher = async {
-        let start = Instant::now();
-        while world.queue_depth().await > 0 {
-            assert!(start.elapsed() < DEADLINE, "{} messages are left", world.queue_depth().await);
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        until("no message is left", DEADLINE, async || world.queue_depth().await == 0).await;
         shutdown.begin().await;
     };
     tokio::join!(one.run(&shutdown, &reachable), other.run(&shutdown, &reachable), watcher);
