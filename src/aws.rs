@@ -41,6 +41,10 @@ pub struct Account {
     pub sqs: aws_sdk_sqs::Client,
     /// S3.
     pub s3: aws_sdk_s3::Client,
+    /// RDS.
+    pub rds: aws_sdk_rds::Client,
+    /// Secrets Manager.
+    pub secrets: aws_sdk_secretsmanager::Client,
     /// The region.
     pub region: String,
     key: Arc<Key>,
@@ -104,10 +108,16 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// None made yet.
+    /// None made yet. They come from the process's own configuration: its environment, files and pod identity.
     #[must_use]
     pub fn new(kube: Client, metrics: Metrics) -> Self {
         Self { kube, metrics, base: Arc::default(), made: Arc::default() }
+    }
+
+    /// Likewise, from a configuration that is there.
+    #[must_use]
+    pub fn with_config(kube: Client, metrics: Metrics, config: SdkConfig) -> Self {
+        Self { kube, metrics, base: Arc::new(OnceCell::new_with(Some(config))), made: Arc::default() }
     }
 
     /// The account of a platform. `content_hash` is that of the Secret with the credentials, where there is
@@ -207,6 +217,18 @@ impl Accounts {
     }
 }
 
+impl Account {
+    /// What tells it apart from others, as a key of maps.
+    #[must_use]
+    pub fn identity(&self) -> AccountId {
+        AccountId(Arc::clone(&self.key))
+    }
+}
+
+/// What tells an account apart from others.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct AccountId(Arc<Key>);
+
 impl Rights {
     fn is_replaced_by(&self, other: &Self) -> bool {
         matches!((self, other), (
@@ -238,7 +260,12 @@ fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics) -> Account {
         .interceptor(counter("s3"))
         .force_path_style(key.endpoint_url.is_some())
         .build();
+    let rds = aws_sdk_rds::config::Builder::from(config).interceptor(counter("rds")).build();
+    let secrets =
+        aws_sdk_secretsmanager::config::Builder::from(config).interceptor(counter("secretsmanager")).build();
     Account {
+        rds: aws_sdk_rds::Client::from_conf(rds),
+        secrets: aws_sdk_secretsmanager::Client::from_conf(secrets),
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         s3: aws_sdk_s3::Client::from_conf(s3),
         region: key.region.clone(),

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod controller;
 pub mod dispatch;
 pub mod kinds;
+pub mod managed;
 pub mod metrics;
 pub mod observe;
 pub mod plan;

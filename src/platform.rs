@@ -5,7 +5,11 @@
 use crate::api::{DeletionPolicy, Port, Probes, Route, ServiceAccount, ServiceExposure, Size, names};
 use k8s_openapi::api::core::v1::{Affinity, EnvFromSource, EnvVar, ResourceRequirements, Toleration};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, fmt, time::Duration};
+
+pub mod database;
+
+pub use database::AwsDatabase;
 
 /// A platform that can be planned.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,11 +31,15 @@ pub struct Platform {
     /// Frontend, backend, worker and services, in this order.
     pub components: Vec<Component>,
     /// The database.
-    pub database: Option<Data>,
+    pub database: Option<Data<AwsDatabase>>,
     /// The cache.
-    pub cache: Option<Data>,
+    pub cache: Option<Data<Infallible>>,
     /// Transcoding of uploads.
     pub transcoding: Option<Transcoding>,
+    /// The token of pending changes that someone approved.
+    pub approved: Option<String>,
+    /// Name of the restore that someone confirmed.
+    pub confirmed_restore: Option<String>,
 }
 
 impl Platform {
@@ -39,6 +47,21 @@ impl Platform {
     #[must_use]
     pub fn component(&self, role: Role) -> Option<&Component> {
         self.components.iter().find(|component| component.role == role)
+    }
+
+    /// Whether the operator has anything to do for it in AWS.
+    #[must_use]
+    pub fn calls_aws(&self) -> bool {
+        self.transcoding.is_some() || self.database_in_aws().is_some()
+    }
+
+    /// Its database, where it is in AWS.
+    #[must_use]
+    pub fn database_in_aws(&self) -> Option<&AwsDatabase> {
+        match &self.database {
+            Some(Data::Aws(database)) => Some(database),
+            Some(Data::Embedded(_) | Data::External { .. }) | None => None,
+        }
     }
 
     /// Name of something in AWS: `<platform>-<ten base32 characters of the UID's digest>-<suffix>`. A
@@ -51,6 +74,18 @@ impl Platform {
         }
         let digest = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(self.uid.as_bytes()));
         format!("{}-{}-{suffix}", self.name, digest[..10].to_ascii_lowercase())
+    }
+
+    /// Identifier of something in RDS or ElastiCache, of at most `longest` characters: as [`Self::aws_name`], but
+    /// with a name that is cut where needed and without two hyphens in a row, which they refuse.
+    #[must_use]
+    pub fn aws_identifier(&self, suffix: &str, longest: usize) -> String {
+        let full = self.aws_name(suffix);
+        let tail = &full[self.name.as_str().len() + 1..];
+        let words = self.name.as_str().split('-').filter(|word| !word.is_empty());
+        let mut head = words.collect::<Vec<_>>().join("-");
+        head.truncate(longest.saturating_sub(tail.len() + 1));
+        format!("{}-{tail}", head.trim_end_matches('-'))
     }
 
     /// Labels of an object of this platform.
@@ -252,9 +287,11 @@ impl Scale {
     }
 }
 
-/// A database or cache.
+/// A database or cache; `A` is what it is in AWS.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Data {
+pub enum Data<A> {
+    /// AWS runs it.
+    Aws(Box<A>),
     /// The operator runs it in the cluster.
     Embedded(Embedded),
     /// Someone else runs it; the Secret's key `uri` tells where it is.

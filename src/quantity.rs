@@ -24,6 +24,14 @@ pub fn nanos(quantity: &str) -> Option<i128> {
     Some(if negative { -value } else { value })
 }
 
+/// Whole GiB of a quantity such as `20Gi` or `1Ti`. `None` where it is none or has a remainder.
+#[must_use]
+pub fn gib(quantity: &str) -> Option<i64> {
+    let one = multiplier_nanos("Gi")?;
+    let nanos = nanos(quantity)?;
+    (nanos >= 0 && nanos % one == 0).then_some(nanos / one).and_then(|gib| i64::try_from(gib).ok())
+}
+
 /// What a suffix multiplies by, in billionths.
 fn multiplier_nanos(suffix: &str) -> Option<i128> {
     const UNIT: i128 = 1_000_000_000;

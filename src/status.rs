@@ -8,12 +8,12 @@ mod transcoding;
 
 use crate::{
     api::{
-        ComponentStatus, ConditionReason, ConditionType, StreamingPlatform, StreamingPlatformStatus,
-        WaitingFor,
+        ComponentStatus, ConditionReason, ConditionType, DataStatus, PendingChange, StreamingPlatform,
+        StreamingPlatformStatus, WaitingFor,
     },
     apply::cluster::Applied,
     observe::Observed,
-    plan::{Plan, WaitReason, Waiting},
+    plan::{Plan, WaitReason, Waiting, managed::DataPlan},
     platform::Platform,
     validate::Invalid,
 };
@@ -25,6 +25,8 @@ use parts::{Part, Verdict};
 const MOST: usize = 32;
 /// Longest message of a condition, by the schema of `metav1.Condition`, with room for an ellipsis.
 const MESSAGE: usize = 32_000;
+/// Most pending changes in the status, as the schema has it.
+const PENDING: usize = 64;
 
 /// How far a reconcile came.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +46,7 @@ pub enum View<'a> {
         /// What came of it.
         applied: &'a Applied,
         /// What came of it in AWS.
-        aws: &'a crate::apply::aws::Applied,
+        aws: &'a crate::apply::aws::Outcome,
     },
     /// The platform goes.
     Deleting {
@@ -92,8 +94,8 @@ pub fn status(
             }
         }
         View::Planned { platform, observed, plan, applied, aws } => {
-            let mut parts = parts::parts(platform, observed, plan, applied, served(resource, before));
-            parts.extend(transcoding::parts(platform, observed, plan, aws, now));
+            let mut parts = parts::parts(platform, observed, plan, applied, aws, served(resource, before));
+            parts.extend(transcoding::parts(platform, observed, plan, &aws.transcoding, now));
             summarise(&mut conditions, platform, &parts, applied);
             StreamingPlatformStatus {
                 observed_generation: generation,
@@ -101,7 +103,11 @@ pub fn status(
                 components: components(plan, observed),
                 endpoints: plan.summary.endpoints.iter().take(MOST).cloned().collect(),
                 transcoding: transcoding::status(platform, observed),
-                database: plan.summary.database.as_ref().map(|data| data.status.clone()),
+                database: plan
+                    .summary
+                    .database
+                    .as_ref()
+                    .map(|data| data_status(&data.status, &plan.database)),
                 cache: plan.summary.cache.as_ref().map(|data| data.status.clone()),
                 waiting: waiting(&plan.waiting),
             }
@@ -240,6 +246,31 @@ fn summarise(conditions: &mut Conditions<'_>, platform: &Platform, parts: &[Part
     }
 }
 
+/// A database or cache, with what its plan found in AWS.
+fn data_status(status: &DataStatus, plan: &DataPlan) -> DataStatus {
+    let facts = &plan.facts;
+    let time = |at: Timestamp| Time(Timestamp::from_second(at.as_second()).unwrap_or(at));
+    let pending = plan.pending.iter().take(PENDING).map(|change| PendingChange {
+        field: change.field.clone(),
+        from: change.from.clone(),
+        to: change.to.clone(),
+        effect: change.effect.to_string(),
+        at: change.at.map(time),
+    });
+    DataStatus {
+        // It is only named once it was there: what is named and gone is never made anew.
+        identifier: facts.identifier.clone().filter(|_| facts.state.is_some() || facts.was_there),
+        state: facts.state.clone(),
+        version: facts.version.clone(),
+        pending_changes: pending.collect(),
+        approval: plan.approval.clone(),
+        pending_since: facts.pending_since.map(time),
+        kept: facts.kept.iter().take(MOST).cloned().collect(),
+        settled_generation: facts.settled_generation,
+        ..status.clone()
+    }
+}
+
 fn components(plan: &Plan, observed: &Observed) -> Vec<ComponentStatus> {
     let components = plan.summary.components.iter().take(MOST);
     components
@@ -270,6 +301,7 @@ fn on(reason: &WaitReason) -> String {
         WaitReason::ReferenceMissing { reference, .. } => reference.clone(),
         WaitReason::Generating(key) => key.to_string(),
         WaitReason::Aws(what) => what.clone(),
+        WaitReason::Database => "the database".to_owned(),
         WaitReason::NotServed(kind) => kind.to_string(),
     }
 }
@@ -285,6 +317,9 @@ fn explain(reason: &WaitReason) -> String {
         }
         WaitReason::Generating(key) => format!("{key} is being generated"),
         WaitReason::Aws(what) => format!("{what} is not there yet; see the condition TranscodingReady"),
+        WaitReason::Database => {
+            "its login is made as soon as AWS has it available; see the condition DatabaseReady".to_owned()
+        }
         WaitReason::NotServed(kind) => format!(
             "the cluster does not serve {kind}; install its CustomResourceDefinitions (the Gateway API), or leave route.gateway out to get an Ingress"
         ),

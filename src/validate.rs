@@ -5,6 +5,7 @@
 //! (`streaming-operator plan`), and what only the administrator's settings can tell.
 
 mod component;
+mod database;
 mod transcoding;
 
 pub use crate::platform::Platform;
@@ -12,18 +13,18 @@ pub(crate) use component::holds_secret;
 
 use crate::{
     api::{
-        self, CacheProvider, ConditionReason, DatabaseProvider, Size, StreamingPlatform,
-        StreamingPlatformSpec,
+        self, CacheProvider, ConditionReason, DatabaseDeletionPolicy, DatabaseProvider, DeletionPolicy, Size,
+        StreamingPlatform, StreamingPlatformSpec, names,
     },
     observe::Observed,
     plan,
-    platform::{Aws, Credentials, Data, Embedded, PlatformName},
+    platform::{Aws, AwsDatabase, Credentials, Data, Embedded, PlatformName},
     quantity,
     settings::Settings,
 };
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use kube::ResourceExt;
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, time::Duration};
 
 /// A field that can't be carried out, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -85,6 +86,7 @@ pub(crate) fn resolve(
         return Err(findings.0);
     };
     let size = spec.size.unwrap_or_default();
+    let annotation = |name: &str| resource.annotations().get(name).cloned();
     check_dependencies(spec, &mut findings);
     let mut platform = Platform {
         name,
@@ -97,8 +99,14 @@ pub(crate) fn resolve(
         database: spec.database.as_ref().and_then(|it| database(it, size, settings, &mut findings)),
         cache: spec.cache.as_ref().and_then(|it| cache(it, size, settings, &mut findings)),
         transcoding: None,
+        approved: annotation(names::ANNOTATION_APPROVE),
+        confirmed_restore: annotation(names::ANNOTATION_CONFIRM_RESTORE),
         namespace,
     };
+    if let Some(spec) = spec.database.as_ref().filter(|it| it.provider == DatabaseProvider::Aws) {
+        platform.database =
+            database::resolve(spec, &platform, &mut findings).map(|it| Data::Aws(Box::new(it)));
+    }
     if let Some(spec) = &spec.transcoding {
         platform.transcoding = transcoding::resolve(spec, &platform, settings, &mut findings);
     }
@@ -114,6 +122,10 @@ pub(crate) fn resolve(
 fn check_dependencies(spec: &StreamingPlatformSpec, findings: &mut Findings) {
     if spec.transcoding.is_some() && spec.aws.is_none() {
         findings.invalid("spec.aws", "required by spec.transcoding: its queue and buckets live in AWS");
+    }
+    let in_aws = spec.database.as_ref().is_some_and(|it| it.provider == DatabaseProvider::Aws);
+    if in_aws && spec.aws.is_none() {
+        findings.invalid("spec.aws", "required by spec.database with provider AWS");
     }
     let bundled =
         |component: &Option<api::Component>| component.as_ref().is_some_and(|it| it.image.is_none());
@@ -146,10 +158,8 @@ pub(crate) fn refusals(platform: &Platform, settings: &Settings) -> Vec<Invalid>
                 "namespace {namespace} may not assume {role}; ask the administrator to add it to the operator's --allowed-role-arns"
             ),
         ),
-        // Without transcoding the operator calls nothing in AWS; the section is for pods.
-        Credentials::Operator
-            if platform.transcoding.is_some() && !settings.admits_operator_identity(namespace) =>
-        {
+        // Where the operator calls nothing in AWS, the section is for pods.
+        Credentials::Operator if platform.calls_aws() && !settings.admits_operator_identity(namespace) => {
             refuse(
                 "spec.aws",
                 format!(
@@ -190,13 +200,20 @@ fn resolve_aws(aws: &api::Aws, findings: &mut Findings) -> Aws {
     }
 }
 
-fn database(spec: &api::Database, size: Size, settings: &Settings, findings: &mut Findings) -> Option<Data> {
+fn database(
+    spec: &api::Database,
+    size: Size,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> Option<Data<AwsDatabase>> {
     let figures = match size {
         Size::Small => Figures { cpu: "100m", memory: "256Mi", memory_limit: "1Gi" },
         Size::Medium => Figures { cpu: "500m", memory: "1Gi", memory_limit: "2Gi" },
         Size::Large => Figures { cpu: "2", memory: "4Gi", memory_limit: "8Gi" },
     };
     match spec.provider {
+        // It needs to know the rest of the platform.
+        DatabaseProvider::Aws => None,
         DatabaseProvider::External => external("spec.database", spec.external.as_ref(), findings),
         DatabaseProvider::Embedded => embedded(
             "spec.database.embedded",
@@ -205,12 +222,23 @@ fn database(spec: &api::Database, size: Size, settings: &Settings, findings: &mu
             findings,
         )
         .map(|data| {
-            Data::Embedded(Embedded { deletion_policy: spec.deletion_policy.unwrap_or_default(), ..data })
+            let deletion_policy = match spec.deletion_policy {
+                Some(DatabaseDeletionPolicy::Delete) => DeletionPolicy::Delete,
+                Some(DatabaseDeletionPolicy::Retain | DatabaseDeletionPolicy::Snapshot) | None => {
+                    DeletionPolicy::Retain
+                }
+            };
+            Data::Embedded(Embedded { deletion_policy, ..data })
         }),
     }
 }
 
-fn cache(spec: &api::Cache, size: Size, settings: &Settings, findings: &mut Findings) -> Option<Data> {
+fn cache(
+    spec: &api::Cache,
+    size: Size,
+    settings: &Settings,
+    findings: &mut Findings,
+) -> Option<Data<Infallible>> {
     let figures = match size {
         Size::Small => Figures { cpu: "50m", memory: "64Mi", memory_limit: "256Mi" },
         Size::Medium => Figures { cpu: "250m", memory: "512Mi", memory_limit: "1Gi" },
@@ -230,7 +258,11 @@ fn cache(spec: &api::Cache, size: Size, settings: &Settings, findings: &mut Find
     }
 }
 
-fn external(field: &str, spec: Option<&api::ExternalConnection>, findings: &mut Findings) -> Option<Data> {
+fn external<A>(
+    field: &str,
+    spec: Option<&api::ExternalConnection>,
+    findings: &mut Findings,
+) -> Option<Data<A>> {
     let Some(connection) = spec else {
         findings.invalid(format!("{field}.external"), "required by provider External");
         return None;

@@ -4,8 +4,10 @@
 //! because defaults in the schema would be persisted and could never be changed for existing platforms.
 
 mod aws;
+mod cache;
 mod component;
 mod data;
+mod database;
 pub mod names;
 mod platform;
 mod schema;
@@ -13,16 +15,20 @@ mod status;
 mod transcoding;
 
 pub use aws::Aws;
+pub use cache::{Cache, CacheProvider};
 pub use component::{
     Autoscaling, Component, Gateway, Port, Probes, Protocol, Route, RouteTls, Scheduling, Service,
     ServiceAccount, ServiceExposure, ServiceType,
 };
-pub use data::{
-    Cache, CacheProvider, Database, DatabaseProvider, DeletionPolicy, Embedded, ExternalConnection, Storage,
+pub use data::{DeletionPolicy, Embedded, ExternalConnection, Storage};
+pub use database::{
+    AwsDatabase, AwsStorage, Backup, Database, DatabaseDeletionPolicy, DatabaseEngine, DatabaseNetwork,
+    DatabaseProvider, DriftPolicy, LogExport, Maintenance, Management, MasterPassword, Monitoring, Proxy,
+    Restarts, Restore, RestoreDrill, Serverless, VolumeType, WhenSuspended,
 };
 pub use platform::{Size, StreamingPlatform, StreamingPlatformSpec};
 pub use status::{
-    ComponentStatus, ConditionReason, ConditionType, DataStatus, Endpoint, JobCounts, JobFailure, QueueDepth,
-    StreamingPlatformStatus, TranscodingStatus, WaitingFor,
+    ComponentStatus, ConditionReason, ConditionType, DataStatus, Endpoint, JobCounts, JobFailure,
+    PendingChange, QueueDepth, StreamingPlatformStatus, TranscodingStatus, WaitingFor,
 };
 pub use transcoding::{Bucket, JobTemplate, Profile, Queue, Rendition, Transcoding};

@@ -30,8 +30,28 @@ pub const ANNOTATION_APPLIED: &str = "streamingplatform.dev/applied";
 /// On a pod template: SHA-256 over the content of the Secrets and ConfigMaps that its containers read.
 pub const ANNOTATION_CONFIG: &str = "streamingplatform.dev/config-hash";
 
+/// On a resource in AWS: namespace of the platform that it belongs to.
+pub const TAG_NAMESPACE: &str = "streamingplatform.dev/namespace";
+/// On a resource in AWS: name of the platform that it belongs to.
+pub const TAG_PLATFORM: &str = "streamingplatform.dev/platform";
+/// On a resource in AWS: UID of the platform that it belongs to.
+pub const TAG_UID: &str = "streamingplatform.dev/uid";
+/// On a resource in AWS that was kept when its platform was deleted: whose it was.
+pub const TAG_RETAINED: &str = "streamingplatform.dev/retained-from";
+/// On a restored database whose master still has the password of its source.
+pub const TAG_MASTER: &str = "streamingplatform.dev/master-password";
+
+/// On a platform: the token of the pending changes that may be made at once (`status.database.approval`).
+pub const ANNOTATION_APPROVE: &str = "streamingplatform.dev/approve";
+/// On a platform: name of the restore that is confirmed, so that what it replaced can go.
+pub const ANNOTATION_CONFIRM_RESTORE: &str = "streamingplatform.dev/confirm-restore";
+/// On a platform: any new value gives the database's login a new password.
+pub const ANNOTATION_ROTATE: &str = "streamingplatform.dev/rotate-login";
+
 /// Suffix of the database's objects, and of the Secret with which to connect to it.
 pub const DATABASE: &str = "database";
+/// Suffix of the Secret with the password of the database's master, where the operator keeps it.
+pub const DATABASE_MASTER: &str = "database-master";
 /// Suffix of the cache's objects, and of the Secret with which to connect to it.
 pub const CACHE: &str = "cache";
 /// Suffix of the objects that transcoding Jobs share.

@@ -117,6 +117,16 @@ pub enum ConditionReason {
     CallFailed,
     /// A Secret or key that the spec names is missing.
     SecretMissing,
+    /// Something in AWS that was there, or that the spec names, is not there.
+    NotFound,
+    /// Something in AWS of the wanted name is not the platform's.
+    NotOwned,
+    /// A change waits for an approval; the message says of what.
+    ApprovalNeeded,
+    /// Someone changed a setting outside, and `driftPolicy` is `Report`.
+    Drifted,
+    /// AWS says that it failed; the message says what to do.
+    Failed,
     /// Another platform holds the queue.
     QueueClaimed,
     /// Jobs failed.
@@ -259,6 +269,49 @@ pub struct DataStatus {
     pub provider: String,
     /// The Secret with which to connect.
     pub secret_name: String,
+    /// Its identifier in AWS, once it is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub identifier: Option<String>,
+    /// AWS's word for its state.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+    /// Version that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub version: Option<String>,
+    /// Changes that wait for a window or an approval.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64), extend("x-kubernetes-list-type" = "map", "x-kubernetes-list-map-keys" = ["field"]))]
+    pub pending_changes: Vec<PendingChange>,
+    /// Set the annotation `streamingplatform.dev/approve` to this to have them made at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<String>,
+    /// Since when changes wait.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending_since: Option<Time>,
+    /// Others of the platform that are kept: what a restore replaced.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 32), extend("x-kubernetes-list-type" = "set"))]
+    pub kept: Vec<String>,
+    /// The generation of the spec that it was brought to last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settled_generation: Option<i64>,
+}
+
+/// A change that waits.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PendingChange {
+    /// The field, below `spec.database.aws` or `spec.cache.aws`.
+    pub field: String,
+    /// What it is.
+    pub from: String,
+    /// What it shall be.
+    pub to: String,
+    /// `restarts` or `replaces` the server, or is `online`.
+    pub effect: String,
+    /// When it is made; none: once it is approved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<Time>,
 }
 
 /// Something that waits.

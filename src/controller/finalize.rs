@@ -69,9 +69,15 @@ impl Pipeline {
         if !refusals.is_empty() {
             return self.transcoding.abandon(key, &platform, &told(&refusals));
         }
-        let account = self.transcoding.observe(key, resource, &platform, &mut observed).await;
+        let account = self.transcoding.account(resource, &platform, &observed).await;
+        self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
         let deleted_at = resource.meta().deletion_timestamp.as_ref().map(|at| at.0).unwrap_or_default();
-        self.transcoding.end(key, &platform, &observed, account, deleted_at).await
+        let usable = account.as_ref().ok().and_then(Option::as_ref);
+        // First what writes to the database, then the database.
+        match self.transcoding.end(key, &platform, &observed, usable, deleted_at).await {
+            End::Done => self.database.end(key, resource, &platform, &account).await,
+            not_yet => not_yet,
+        }
     }
 
     /// Puts our finalizer on the platform, or takes it away; those of others stay. The resource version makes

@@ -3,6 +3,8 @@
 //! Every replica watches; only the leader acts. Losing the lease ends the process: it starts afresh as a
 //! candidate.
 
+mod brake;
+mod database;
 pub mod events;
 mod finalize;
 pub mod lease;
@@ -15,6 +17,7 @@ mod transcoding;
 mod worker;
 
 use crate::{kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster, settings::Settings};
+use database::Database;
 use kube::Client;
 use lease::{Candidate, Leadership, Lost, Timing};
 use pipeline::Pipeline;
@@ -124,6 +127,7 @@ impl Controller {
             self.metrics.clone(),
             identity,
             transcoding,
+            Database::new(self.client.clone(), trigger.clone()),
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;

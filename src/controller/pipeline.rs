@@ -1,6 +1,7 @@
 //! One platform, once: observe → validate → plan → apply → status.
 
 use super::{
+    database::Database,
     events::{self, Events},
     finalize::has_finalizer,
     retry::Outcome,
@@ -54,6 +55,7 @@ pub struct Pipeline {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     pub(super) transcoding: Transcoding,
+    pub(super) database: Database,
     memory: Mutex<HashMap<PlatformKey, Memory>>,
 }
 
@@ -75,6 +77,7 @@ impl Pipeline {
         metrics: Metrics,
         identity: &str,
         transcoding: Transcoding,
+        database: Database,
     ) -> Self {
         Self {
             references: References::new(client.clone(), Arc::clone(&cluster)),
@@ -85,6 +88,7 @@ impl Pipeline {
             settings,
             metrics,
             transcoding,
+            database,
             memory: Mutex::default(),
         }
     }
@@ -132,11 +136,13 @@ impl Pipeline {
                 return if done { Outcome::Invalid.into() } else { Outcome::Failed.into() };
             }
         };
-        let account = self.transcoding.observe(key, resource, &platform, &mut observed).await;
+        let account = self.transcoding.account(resource, &platform, &observed).await;
+        self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
+        observed.database = self.database.observe(key, resource, &platform, &account).await;
         self.note_load(key, transcoding::load(&observed));
-        let plan = plan::plan(&platform, &observed);
-        // Before the first queue or bucket is made, so that none is forgotten when the platform goes.
-        if platform.transcoding.is_some() && !has_finalizer(resource) {
+        let plan = plan::plan(&platform, &observed, Timestamp::now());
+        // Before anything is made in AWS, so that none is forgotten when the platform goes.
+        if platform.calls_aws() && !has_finalizer(resource) {
             if let Err(error) = self.set_finalizer(key, resource, true).await {
                 warn!(%error, "can't put the finalizer on the platform");
                 return Outcome::Failed.into();
@@ -145,7 +151,11 @@ impl Pipeline {
         }
         let uid = resource.uid().unwrap_or_default();
         let applied = self.applier.apply(key, &uid, &plan, &observed).await;
-        let aws = self.transcoding.apply(key, &platform, &plan, account).await;
+        let account = account.ok().flatten();
+        let aws = apply::aws::Outcome {
+            transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
+            database: self.database.apply(key, &platform, &plan.database, account.as_ref()).await,
+        };
         let view = View::Planned {
             platform: &platform,
             observed: &observed,
@@ -156,10 +166,11 @@ impl Pipeline {
         let written = self.publish(key, resource, view, &applied).await;
         let outcome = outcome(written, &observed, &plan, &applied, &aws);
         // What was made in AWS, no watch tells: look at once.
-        let refresh = if aws.changed > 0 {
+        let refresh = if aws.changed() > 0 {
             Some(Duration::ZERO)
         } else {
-            observed.transcoding.as_ref().map(|it| it.refresh_after)
+            let database = observed.database.as_ref().map(|_| self.database.refresh(key));
+            observed.transcoding.as_ref().map(|it| it.refresh_after).into_iter().chain(database).min()
         };
         Done { outcome, refresh }
     }
@@ -244,6 +255,7 @@ impl Pipeline {
 
     fn forget(&self, key: &PlatformKey) {
         self.transcoding.forget(key);
+        self.database.forget(key);
         self.applier.forget(key);
         if let Some(memory) = self.memory().remove(key) {
             self.metrics.load(memory.load, Load::default());
@@ -262,16 +274,17 @@ fn outcome(
     observed: &Observed,
     plan: &Plan,
     applied: &Applied,
-    aws: &apply::aws::Applied,
+    aws: &apply::aws::Outcome,
 ) -> Outcome {
     let cluster_failed = !applied.failed().is_empty() || !applied.refused().is_empty();
-    let aws_failed = aws.failures.iter().any(|failure| !failure.waiting)
-        || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some());
+    let aws_failed = aws.failures().any(|failure| !failure.waiting)
+        || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some())
+        || observed.database.as_ref().is_some_and(|it| it.failure.is_some());
     if !written || cluster_failed || aws_failed {
         Outcome::Failed
     } else if !plan.waiting.is_empty() {
         Outcome::Waiting
-    } else if applied.changed_anything() || aws.changed > 0 {
+    } else if applied.changed_anything() || aws.changed() > 0 {
         Outcome::Applied
     } else {
         Outcome::Converged

@@ -1,11 +1,13 @@
 //! Transcoding within a reconcile: AWS is observed and changed, and the dispatcher told what to work by.
 
+use super::brake::Brake;
 use crate::{
     api::{StreamingPlatform, WaitingFor},
-    apply,
+    apply::{self, aws::Passwords},
     aws::{Account, Accounts},
     dispatch::{Config, Dispatcher, Policy, message::Places},
     kinds::PlatformKey,
+    managed::Failure,
     metrics::{Load, Metrics},
     observe::{Observed, aws::Observer, cluster::Cluster},
     plan::{
@@ -19,29 +21,21 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Client, ResourceExt};
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-/// The same calls are not made again within this: AWS takes up to a minute to show what was set, and what keeps
-/// no setting at all shall not be asked without end.
-const SETTLING: Duration = Duration::from_secs(60);
-
 /// What is left to do where AWS will never answer again.
-const LET_GO: &str = "to leave in AWS what is there, take the finalizer away by hand";
+pub(super) const LET_GO: &str = "to leave in AWS what is there, take the finalizer away by hand";
 
 /// What a reconcile needs for transcoding.
 pub(super) struct Transcoding {
     cluster: Arc<Cluster>,
     observer: Observer,
     dispatcher: Arc<Dispatcher>,
-    /// The last calls of each platform.
-    made: Mutex<HashMap<PlatformKey, (Vec<Call>, Instant)>>,
+    brake: Brake,
+    client: Client,
 }
 
 /// How far the end of a platform's transcoding has come.
@@ -68,7 +62,8 @@ impl Transcoding {
             cluster: Arc::clone(cluster),
             observer: Observer::new(accounts),
             dispatcher: Arc::new(dispatcher),
-            made: Mutex::default(),
+            brake: Brake::default(),
+            client: client.clone(),
         }
     }
 
@@ -77,28 +72,39 @@ impl Transcoding {
         Arc::clone(&self.dispatcher)
     }
 
-    /// Adds what is there in AWS, and what the dispatcher does. Gives back the account, where it can be used.
+    /// The account of a platform, as its credentials are now.
+    pub async fn account(
+        &self,
+        resource: &StreamingPlatform,
+        platform: &Platform,
+        observed: &Observed,
+    ) -> Result<Option<Account>, Failure> {
+        let deleting = resource.metadata.deletion_timestamp.is_some();
+        self.observer.account(platform, &observed.references, deleting).await
+    }
+
+    /// Adds what is there in AWS, and what the dispatcher does.
     pub async fn observe(
         &self,
         key: &PlatformKey,
         resource: &StreamingPlatform,
         platform: &Platform,
+        account: &Result<Option<Account>, Failure>,
         observed: &mut Observed,
-    ) -> Option<Account> {
-        platform.transcoding.as_ref()?;
+    ) {
+        if platform.transcoding.is_none() {
+            return;
+        }
         observed.dispatch = self.dispatcher.report(key);
         observed.queue_claimed_by = claimed_by(&self.cluster, key, resource);
         let jobs = observed.dispatch.as_ref().map(|report| report.jobs).unwrap_or_default();
         let busy = jobs.pending + jobs.running + jobs.retrying > 0;
-        let deleting = resource.metadata.deletion_timestamp.is_some();
-        let account = self.observer.account(platform, &observed.references, deleting).await;
-        let usable = match &account {
+        let usable = match account {
             Ok(Some(account)) => Ok(account),
-            Ok(None) => return None,
+            Ok(None) => return,
             Err(failure) => Err(failure),
         };
         observed.transcoding = Box::pin(self.observer.observe(resource, platform, usable, busy)).await;
-        account.ok().flatten()
     }
 
     /// Makes the planned calls, and tells the dispatcher what the plan found.
@@ -107,46 +113,45 @@ impl Transcoding {
         key: &PlatformKey,
         platform: &Platform,
         plan: &Plan,
-        account: Option<Account>,
+        account: Option<&Account>,
     ) -> apply::aws::Applied {
         let Some(wanted) = &platform.transcoding else { return apply::aws::Applied::default() };
         // Without an account or queues what runs goes on as it did: both may come back.
         let Some(account) = account else { return apply::aws::Applied::default() };
-        let applied = self.call(key, &account, &plan.transcoding.calls).await;
+        let applied = self.call(key, platform, account, &plan.transcoding.calls).await;
         if plan.transcoding.problems.iter().any(|problem| problem.blocking) {
             self.dispatcher.configure(key, None);
         } else if let Some(queues) = &plan.transcoding.queues {
-            self.dispatcher.configure(key, config(platform, wanted, queues, account, None));
+            self.dispatcher.configure(key, config(platform, wanted, queues, account.clone(), None));
         }
         applied
     }
 
     /// Makes calls, but not those that were made a moment ago.
-    async fn call(&self, key: &PlatformKey, account: &Account, calls: &[Call]) -> apply::aws::Applied {
+    async fn call(
+        &self,
+        key: &PlatformKey,
+        platform: &Platform,
+        account: &Account,
+        calls: &[Call],
+    ) -> apply::aws::Applied {
         if calls.is_empty() {
-            self.made().remove(key);
+            self.brake.release(key);
             return apply::aws::Applied::default();
         }
         self.observer.forget(key);
-        let repeated =
-            self.made().get(key).is_some_and(|(made, at)| made == calls && at.elapsed() < SETTLING);
-        if repeated {
-            let message = format!("{}: AWS took it and does not show it yet", calls[0]);
-            return apply::aws::Applied {
-                changed: 0,
-                failures: vec![apply::aws::Failure { message, waiting: true }],
-            };
+        if let Some(held) = self.brake.holds(key, calls) {
+            return apply::aws::Applied { changed: 0, failures: vec![held] };
         }
-        let applied = apply::aws::apply(account, calls).await;
+        let applied = apply::aws::apply(account, &self.passwords(platform), calls).await;
         if applied.failures.is_empty() {
-            self.made().insert(key.clone(), (calls.to_vec(), Instant::now()));
+            self.brake.made_calls(key, calls);
         }
         applied
     }
 
-    fn made(&self) -> MutexGuard<'_, HashMap<PlatformKey, (Vec<Call>, Instant)>> {
-        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
-        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    fn passwords(&self, platform: &Platform) -> Passwords {
+        Passwords::new(self.client.clone(), &platform.namespace)
     }
 
     /// Brings the end of a platform's transcoding a step further: drain, then what AWS holds.
@@ -155,7 +160,7 @@ impl Transcoding {
         key: &PlatformKey,
         platform: &Platform,
         observed: &Observed,
-        account: Option<Account>,
+        account: Option<&Account>,
         deleted_at: Timestamp,
     ) -> End {
         let Some(wanted) = &platform.transcoding else { return End::Done };
@@ -191,7 +196,7 @@ impl Transcoding {
             self.forget(key);
             return End::Done;
         }
-        let applied = apply::aws::apply(&account, &calls).await;
+        let applied = apply::aws::apply(account, &self.passwords(platform), &calls).await;
         self.observer.forget(key);
         match applied.failures.iter().find(|failure| !failure.waiting) {
             Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
@@ -214,7 +219,7 @@ impl Transcoding {
     pub fn forget(&self, key: &PlatformKey) {
         self.dispatcher.configure(key, None);
         self.observer.forget(key);
-        self.made().remove(key);
+        self.brake.release(key);
     }
 }
 

@@ -8,7 +8,11 @@ pub mod cluster;
 pub mod pods;
 pub mod references;
 
-use crate::{dispatch, kinds::ObjectKey};
+use crate::{
+    dispatch,
+    kinds::ObjectKey,
+    managed::{Seen, rds},
+};
 use kube::api::DynamicObject;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -28,6 +32,8 @@ pub struct Observed {
     pub pod_troubles: BTreeMap<String, String>,
     /// Queue and buckets, where the spec asks for transcoding.
     pub transcoding: Option<aws::Transcoding>,
+    /// The database, where it is in AWS.
+    pub database: Option<Seen<rds::Database>>,
     /// What the dispatcher does, where it runs for this platform.
     pub dispatch: Option<dispatch::Report>,
     /// `namespace/name` of an older platform that holds the same existing queue.

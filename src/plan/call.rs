@@ -1,11 +1,16 @@
 //! A call to AWS, as data.
 
-use crate::observe::aws::s3::{CorsRule, LifecycleRule, Notification};
+use crate::{
+    managed::rds,
+    observe::aws::s3::{CorsRule, LifecycleRule, Notification},
+};
 use std::collections::BTreeMap;
 
 /// One call to AWS.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Call {
+    /// Something in RDS.
+    Rds(rds::Call),
     /// Make a queue.
     CreateQueue {
         /// Its name.

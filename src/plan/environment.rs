@@ -22,12 +22,13 @@ pub(super) fn of_component(platform: &Platform, component: &Component, observed:
         }
         return variables;
     }
-    for (variable, part, data) in
-        [("DATABASE_URL", names::DATABASE, &platform.database), ("CACHE_URL", names::CACHE, &platform.cache)]
-    {
-        if let Some(data) = data {
-            variables.push(from_secret(variable, &connection_secret(platform, part, data), "uri", false));
-        }
+    if let Some(data) = &platform.database {
+        let secret = connection_secret(platform, names::DATABASE, data);
+        variables.push(from_secret("DATABASE_URL", &secret, "uri", false));
+    }
+    if let Some(data) = &platform.cache {
+        let secret = connection_secret(platform, names::CACHE, data);
+        variables.push(from_secret("CACHE_URL", &secret, "uri", false));
     }
     variables.extend(platform.aws.iter().flat_map(of_aws));
     if let Some(transcoding) = &platform.transcoding {
@@ -73,9 +74,9 @@ pub(super) fn of_job(platform: &Platform, job: &JobTemplate) -> Vec<EnvVar> {
 }
 
 /// Secret with which to connect to the database or cache.
-pub(super) fn connection_secret(platform: &Platform, part: &str, data: &Data) -> String {
+pub(super) fn connection_secret<A>(platform: &Platform, part: &str, data: &Data<A>) -> String {
     match data {
-        Data::Embedded(_) => platform.name.child(part),
+        Data::Aws(_) | Data::Embedded(_) => platform.name.child(part),
         Data::External { secret } => secret.clone(),
     }
 }

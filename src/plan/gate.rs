@@ -74,6 +74,11 @@ impl Missing {
         let object = ObjectKey::new(kind, name);
         let ours = [names::DATABASE, names::CACHE, names::API_TOKEN].map(|part| platform.name.child(part));
         match self {
+            Self::Object
+                if *name == platform.name.child(names::DATABASE) && platform.database_in_aws().is_some() =>
+            {
+                WaitReason::Database
+            }
             Self::Object if ours.contains(name) && !observed.objects.contains_key(&object) => {
                 WaitReason::Generating(object)
             }

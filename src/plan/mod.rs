@@ -10,10 +10,12 @@ mod database;
 mod diff;
 mod environment;
 mod gate;
+pub mod managed;
 mod merge;
 mod object;
 pub mod preview;
 pub mod queue;
+pub mod rds;
 mod references;
 mod server;
 #[cfg(test)]
@@ -31,6 +33,7 @@ use crate::{
     observe::{Observed, Reference, Referenced},
     platform::{Platform, Scale},
 };
+use jiff::Timestamp;
 use kube::api::DynamicObject;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +50,8 @@ pub struct Plan {
     pub prune: Vec<ObjectKey>,
     /// Queues and buckets.
     pub transcoding: transcoding::TranscodingPlan,
+    /// The database in AWS.
+    pub database: managed::DataPlan,
     /// What can't be done yet, and why.
     pub waiting: Vec<Waiting>,
     /// What the platform consists of, for the status.
@@ -113,6 +118,8 @@ pub enum WaitReason {
     Generating(ObjectKey),
     /// The queue or a bucket is not there yet.
     Aws(String),
+    /// The database in AWS can't be connected to yet.
+    Database,
     /// The cluster does not serve this kind.
     NotServed(Kind),
 }
@@ -154,7 +161,7 @@ pub struct DataSummary {
 
 /// Brings the observed to the desired.
 #[must_use]
-pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
+pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
     let intent = intent(platform, observed);
     let keys: BTreeSet<_> = intent.keys();
     let mut plan = Plan {
@@ -163,6 +170,7 @@ pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
             observed.transcoding.as_ref(),
             observed.queue_claimed_by.as_deref(),
         ),
+        database: database_in_aws(platform, observed, now),
         summary: summary(platform, observed),
         ..Plan::default()
     };
@@ -192,7 +200,8 @@ pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
         .map(|(key, _)| key.clone())
         .collect();
     if platform.suspended {
-        let Plan { generate, hand_over, apply, prune, transcoding: _, waiting: _, summary: _ } = &mut plan;
+        let Plan { generate, hand_over, apply, prune, transcoding: _, database: _, waiting: _, summary: _ } =
+            &mut plan;
         generate.clear();
         hand_over.clear();
         apply.clear();
@@ -200,6 +209,13 @@ pub fn plan(platform: &Platform, observed: &Observed) -> Plan {
     }
     debug_assert_eq!(check::check(platform, &plan), Vec::<String>::new());
     plan
+}
+
+fn database_in_aws(platform: &Platform, observed: &Observed, now: Timestamp) -> managed::DataPlan {
+    match (platform.database_in_aws(), &observed.database) {
+        (Some(wanted), Some(seen)) => rds::plan(platform, wanted, seen, now),
+        _ => managed::DataPlan::default(),
+    }
 }
 
 /// What shall be, before it is known what can be.

@@ -14,6 +14,7 @@ use crate::{
     settings::Settings,
     validate::{refusals, resolve},
 };
+use jiff::Timestamp;
 use kube::{CustomResourceExt, Resource, ResourceExt};
 use serde_json::{Value, json};
 use std::{collections::BTreeSet, fmt::Write};
@@ -167,7 +168,7 @@ fn observed(resource: &StreamingPlatform, documents: &[Value]) -> Observed {
 /// The plan once everything that pods read is there.
 fn plan_with_everything(platform: &Platform, observed: &mut Observed, preview: &mut Preview) -> Plan {
     loop {
-        let plan = plan(platform, observed);
+        let plan = plan(platform, observed, Timestamp::UNIX_EPOCH);
         let generated = plan.generate.iter().map(|it| it.name.as_str()).collect::<BTreeSet<_>>();
         let missing: BTreeSet<_> = plan
             .waiting
@@ -202,7 +203,8 @@ fn plan_with_everything(platform: &Platform, observed: &mut Observed, preview: &
 }
 
 fn render(platform: &Platform, plan: Plan, preview: &mut Preview) -> Result<(), PreviewError> {
-    let Plan { generate, hand_over: _, apply, prune: _, waiting: _, transcoding: _, summary: _ } = plan;
+    let Plan { generate, hand_over: _, apply, prune: _, waiting: _, transcoding: _, database: _, summary: _ } =
+        plan;
     for secret in generate {
         let values: Value = secret
             .template

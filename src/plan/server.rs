@@ -59,13 +59,15 @@ pub(super) fn add(platform: &Platform, server: Server<'_>, observed: &Observed, 
 }
 
 /// A database or cache, for the status.
-pub(super) fn summary(platform: &Platform, part: &str, data: &Data) -> DataSummary {
+pub(super) fn summary<A>(platform: &Platform, part: &str, data: &Data<A>) -> DataSummary {
     let (provider, stateful_set) = match data {
+        Data::Aws(_) => ("AWS", None),
         Data::Embedded(_) => ("Embedded", Some(ObjectKey::new(Kind::StatefulSet, platform.name.child(part)))),
         Data::External { .. } => ("External", None),
     };
     let secret_name = environment::connection_secret(platform, part, data);
-    DataSummary { status: DataStatus { provider: provider.to_owned(), secret_name }, stateful_set }
+    let status = DataStatus { provider: provider.to_owned(), secret_name, ..DataStatus::default() };
+    DataSummary { status, stateful_set }
 }
 
 fn stateful_set(platform: &Platform, server: Server<'_>, observed: &Observed) -> Draft {

@@ -3,11 +3,17 @@
 use super::{explain, on};
 use crate::{
     api::{ConditionReason, ConditionType, names},
-    apply::cluster::Applied,
+    apply::{
+        aws::{self, Outcome},
+        cluster::Applied,
+    },
     kinds::{Kind, ObjectKey},
     observe::{Observed, Reference, Referenced},
-    plan::{ComponentSummary, DataSummary, Plan, WaitReason, Waiting},
-    platform::Platform,
+    plan::{
+        ComponentSummary, DataSummary, Plan, WaitReason, Waiting,
+        managed::{DataPlan, State},
+    },
+    platform::{Data, Platform},
 };
 
 /// A part with its condition.
@@ -76,14 +82,19 @@ pub(super) fn parts(
     observed: &Observed,
     plan: &Plan,
     applied: &Applied,
+    aws: &Outcome,
     served: bool,
 ) -> Vec<Part> {
     let looks = Looks { platform, observed, plan, applied, served };
     let mut parts = Vec::new();
-    let mut add = |kind, verdict| parts.push(Part { kind, serves: true, verdict });
     if let Some(data) = &plan.summary.database {
-        add(ConditionType::DatabaseReady, looks.data(names::DATABASE, data));
+        let kind = ConditionType::DatabaseReady;
+        parts.push(match platform.database {
+            Some(Data::Aws(_)) => looks.in_aws(kind, names::DATABASE, data, &plan.database, &aws.database),
+            _ => Part { kind, serves: true, verdict: looks.data(names::DATABASE, data) },
+        });
     }
+    let mut add = |kind, verdict| parts.push(Part { kind, serves: true, verdict });
     if let Some(data) = &plan.summary.cache {
         add(ConditionType::CacheReady, looks.data(names::CACHE, data));
     }
@@ -177,6 +188,36 @@ impl Looks<'_> {
         }
     }
 
+    /// What is to be said of a database or cache in AWS. With a Secret to connect by and a server that can be
+    /// connected to, the platform serves, whatever is being changed.
+    fn in_aws(
+        &self,
+        kind: ConditionType,
+        name: &str,
+        data: &DataSummary,
+        plan: &DataPlan,
+        aws: &aws::Applied,
+    ) -> Part {
+        let connects = plan.connection.is_some() && self.external(name, data).is_good();
+        let itself = match &plan.state {
+            State::Stuck { reason, message, .. } => Verdict::stuck(*reason, message),
+            State::Moving(message) => Verdict::moving(ConditionReason::Progressing, message),
+            State::Ready(_) if !connects && !self.platform.suspended => Verdict::moving(
+                ConditionReason::Progressing,
+                format!("the login of the {name} is being made"),
+            ),
+            State::Ready(message) => Verdict::Good(message.clone()),
+        };
+        let failed = aws.failures.iter().map(|failure| {
+            let reason = if failure.waiting { ConditionReason::Waiting } else { ConditionReason::CallFailed };
+            Verdict::moving(reason, &failure.message)
+        });
+        let troubles = self.troubles(|key| self.is_of(name, key)).chain(failed);
+        let verdict = worst(troubles.chain([itself.clone()])).unwrap_or(itself);
+        let stops = matches!(plan.state, State::Stuck { serves: false, .. });
+        Part { kind, serves: !connects || stops, verdict }
+    }
+
     fn external(&self, part: &str, data: &DataSummary) -> Verdict {
         let name = &data.status.secret_name;
         match self.observed.references.get(&Reference::Secret(name.clone())) {
@@ -222,7 +263,9 @@ fn waits(Waiting { what, reason }: &Waiting) -> Verdict {
     match reason {
         WaitReason::ReferenceMissing { .. } => Verdict::stuck(ConditionReason::SecretMissing, message),
         WaitReason::NotServed(_) => Verdict::stuck(ConditionReason::Waiting, message),
-        WaitReason::Generating(_) | WaitReason::Aws(_) => Verdict::moving(ConditionReason::Waiting, message),
+        WaitReason::Generating(_) | WaitReason::Aws(_) | WaitReason::Database => {
+            Verdict::moving(ConditionReason::Waiting, message)
+        }
     }
 }
 

@@ -67,7 +67,7 @@ impl Scene {
             observed: &observed,
             plan: &plan,
             applied: &Applied::default(),
-            aws: &crate::apply::aws::Applied::default(),
+            aws: &crate::apply::aws::Outcome::default(),
         };
         self.view(view);
         &self.status

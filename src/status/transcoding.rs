@@ -158,7 +158,8 @@ fn failure(failed: &Failed) -> JobFailure {
 mod tests {
     use super::*;
     use crate::{
-        observe::aws::{Failure, Transcoding, s3::Bucket},
+        managed::Failure,
+        observe::aws::{Transcoding, s3::Bucket},
         plan::testing::{Cluster, from_spec},
     };
     use serde_json::json;

@@ -1,9 +1,12 @@
-//! Carries calls to AWS out. Each may be repeated; one that fails stops none of the others.
+//! Carries calls to AWS out. Each may be repeated.
 
+mod rds;
 mod s3;
 mod sqs;
 
 use crate::{aws::Account, plan::call::Call};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client};
 use std::fmt;
 use tracing::info;
 
@@ -16,6 +19,30 @@ pub struct Applied {
     pub failures: Vec<Failure>,
 }
 
+/// What came of the calls of one reconcile, by part.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Queues and buckets.
+    pub transcoding: Applied,
+    /// The database.
+    pub database: Applied,
+}
+
+impl Outcome {
+    /// How many calls changed something.
+    #[must_use]
+    pub fn changed(&self) -> usize {
+        let Self { transcoding, database } = self;
+        transcoding.changed + database.changed
+    }
+
+    /// What failed.
+    pub fn failures(&self) -> impl Iterator<Item = &Failure> {
+        let Self { transcoding, database } = self;
+        transcoding.failures.iter().chain(&database.failures)
+    }
+}
+
 /// A call that failed. It is tried again with the next reconcile.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -25,26 +52,69 @@ pub struct Failure {
     pub waiting: bool,
 }
 
-/// Carries calls out, one after the other.
-pub async fn apply(account: &Account, calls: &[Call]) -> Applied {
+/// Reads passwords of servers from the Secrets of one namespace, at the moment of the call that needs one.
+#[derive(Clone)]
+pub struct Passwords {
+    secrets: Api<Secret>,
+}
+
+impl Passwords {
+    /// Of this namespace.
+    #[must_use]
+    pub fn new(client: Client, namespace: &str) -> Self {
+        Self { secrets: Api::namespaced(client, namespace) }
+    }
+
+    async fn read(&self, secret: &str) -> Result<String, Failure> {
+        let found = self.secrets.get_opt(secret).await;
+        let found = found.map_err(|error| format!("can't read Secret {secret}: {error}"))?;
+        let value = found.and_then(|it| it.data?.remove("password"));
+        let text = value.and_then(|bytes| String::from_utf8(bytes.0).ok());
+        text.ok_or_else(|| {
+            format!("Secret {secret} with the key password is missing; it was generated").into()
+        })
+    }
+}
+
+/// Carries calls out, one after the other. One that fails stops none of the others.
+pub async fn apply(account: &Account, passwords: &Passwords, calls: &[Call]) -> Applied {
     let mut applied = Applied::default();
     for call in calls {
-        match carry_out(account, call).await {
-            Ok(()) => {
-                info!(%call, "changed AWS");
-                applied.changed += 1;
-            }
-            Err(failure) => {
-                let message = format!("{call}: {}", failure.message);
-                applied.failures.push(Failure { message, ..failure });
-            }
+        applied.carry_out(account, passwords, call).await;
+    }
+    applied
+}
+
+/// Carries calls out, one after the other, until one fails: each stands on those before it.
+pub async fn apply_in_order(account: &Account, passwords: &Passwords, calls: &[Call]) -> Applied {
+    let mut applied = Applied::default();
+    for call in calls {
+        applied.carry_out(account, passwords, call).await;
+        if !applied.failures.is_empty() {
+            break;
         }
     }
     applied
 }
 
-async fn carry_out(account: &Account, call: &Call) -> Result<(), Failure> {
+impl Applied {
+    async fn carry_out(&mut self, account: &Account, passwords: &Passwords, call: &Call) {
+        match carry_out(account, passwords, call).await {
+            Ok(()) => {
+                info!(%call, "changed AWS");
+                self.changed += 1;
+            }
+            Err(failure) => {
+                let message = format!("{call}: {}", failure.message);
+                self.failures.push(Failure { message, ..failure });
+            }
+        }
+    }
+}
+
+async fn carry_out(account: &Account, passwords: &Passwords, call: &Call) -> Result<(), Failure> {
     match call {
+        Call::Rds(call) => Box::pin(rds::carry_out(account, call, passwords)).await,
         Call::CreateQueue { name, attributes, tags } => sqs::create(account, name, attributes, tags).await,
         Call::SetQueueAttributes { url, attributes } => sqs::set_attributes(account, url, attributes).await,
         Call::TagQueue { url, tags } => sqs::tag(account, url, tags).await,
@@ -73,6 +143,7 @@ impl From<String> for Failure {
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Rds(call) => call.fmt(f),
             Self::CreateQueue { name, .. } => write!(f, "make queue {name}"),
             Self::SetQueueAttributes { url, attributes } => {
                 let names: Vec<_> = attributes.keys().map(String::as_str).collect();

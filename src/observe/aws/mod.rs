@@ -3,6 +3,9 @@
 //! Settings of queues and buckets change rarely and are read again after minutes, or after we changed them.
 //! The depth of a queue is read every quarter of a minute while something goes on, else once a minute.
 
+pub mod database;
+pub mod inventory;
+pub mod rds;
 pub mod s3;
 pub mod sqs;
 
@@ -10,6 +13,7 @@ use crate::{
     api::{QueueDepth, StreamingPlatform},
     aws::{AccessError, Account, Accounts},
     kinds::PlatformKey,
+    managed::Failure,
     platform::{Credentials, Platform, Queue, Transcoding as Wanted},
 };
 use kube::ResourceExt;
@@ -70,15 +74,6 @@ impl Transcoding {
             && self.input.is_some()
             && self.output.is_some()
     }
-}
-
-/// Why AWS could not be observed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
-    /// Whether a Secret or a key of it is missing, which is the user's to mend.
-    pub credentials: bool,
-    /// What went wrong, and what to do.
-    pub message: String,
 }
 
 /// Observes, and remembers what it saw. Cheap to clone: clones share their memory.

@@ -1,0 +1,44 @@
+//! A brake on calls that don't take effect: AWS takes up to a minute to show what was set, and what keeps no
+//! setting at all shall not be asked without end.
+
+use crate::{apply::aws::Failure, kinds::PlatformKey, plan::call::Call};
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
+
+/// The same calls are not made again within this.
+const SETTLING: Duration = Duration::from_secs(60);
+
+/// The last calls of each platform.
+#[derive(Debug, Default)]
+pub(super) struct Brake {
+    made: Mutex<HashMap<PlatformKey, (Vec<Call>, Instant)>>,
+}
+
+impl Brake {
+    /// What to say instead of making these calls; `None`: they may be made.
+    pub fn holds(&self, key: &PlatformKey, calls: &[Call]) -> Option<Failure> {
+        let repeated =
+            self.made().get(key).is_some_and(|(made, at)| made == calls && at.elapsed() < SETTLING);
+        let first = calls.first().filter(|_| repeated)?;
+        Some(Failure { message: format!("{first}: AWS took it and does not show it yet"), waiting: true })
+    }
+
+    /// These calls were made.
+    pub fn made_calls(&self, key: &PlatformKey, calls: &[Call]) {
+        self.made().insert(key.clone(), (calls.to_vec(), Instant::now()));
+    }
+
+    /// Nothing is to be done, or the platform is gone.
+    pub fn release(&self, key: &PlatformKey) {
+        self.made().remove(key);
+    }
+
+    fn made(&self) -> MutexGuard<'_, HashMap<PlatformKey, (Vec<Call>, Instant)>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,181 @@
+//! The database in AWS within a reconcile: observed, changed and, in the end, removed.
+
+use super::{
+    brake::Brake,
+    transcoding::{End, LET_GO, waiting},
+};
+use crate::{
+    api::StreamingPlatform,
+    apply::aws::{Applied, Passwords, apply_in_order},
+    aws::Account,
+    kinds::PlatformKey,
+    managed::{Failure, Seen, rds},
+    observe::aws::database::{Databases, Observation},
+    plan::{
+        call::Call,
+        managed::{DataPlan, State},
+        rds::{Removal, teardown},
+    },
+    platform::Platform,
+};
+use kube::Client;
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::{sync::mpsc, time::Instant};
+
+/// How old a listing may be while nothing moves, and how soon a platform looks again.
+const IDLE: Duration = Duration::from_secs(60);
+/// Likewise while something moves.
+const BUSY: Duration = Duration::from_secs(15);
+
+/// What a reconcile needs for databases in AWS.
+pub(super) struct Database {
+    client: Client,
+    observer: Databases,
+    brake: Brake,
+    memory: Mutex<HashMap<PlatformKey, Memory>>,
+    changed: mpsc::UnboundedSender<PlatformKey>,
+}
+
+/// What is remembered of a platform between two reconciles. A new leader does well without.
+#[derive(Clone, Copy, Debug, Default)]
+struct Memory {
+    /// When we changed something last: older listings are of no use.
+    changed_at: Option<Instant>,
+    /// Whether something moves.
+    busy: bool,
+}
+
+impl Database {
+    pub fn new(client: Client, changed: mpsc::UnboundedSender<PlatformKey>) -> Self {
+        Self {
+            client,
+            observer: Databases::default(),
+            brake: Brake::default(),
+            memory: Mutex::default(),
+            changed,
+        }
+    }
+
+    /// What is there of a platform's database. Nothing where it has none in AWS.
+    pub async fn observe(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        platform: &Platform,
+        account: &Result<Option<Account>, Failure>,
+    ) -> Option<Seen<rds::Database>> {
+        let wanted = platform.database_in_aws()?;
+        let account = match account {
+            Ok(account) => Ok(account.as_ref()?),
+            Err(failure) => Err(failure),
+        };
+        let memory = self.memory().get(key).copied().unwrap_or_default();
+        let age = if memory.busy { BUSY } else { IDLE };
+        let not_before = Instant::now().checked_sub(age).max(memory.changed_at).unwrap_or_else(Instant::now);
+        let observation = self.observer.observe(resource, platform, wanted, account, not_before);
+        let Observation { seen, changed } = Box::pin(observation).await;
+        for other in changed.into_iter().filter(|other| other != key) {
+            // Without a receiver the process ends.
+            let _ = self.changed.send(other);
+        }
+        Some(seen)
+    }
+
+    /// Makes the planned calls.
+    pub async fn apply(
+        &self,
+        key: &PlatformKey,
+        platform: &Platform,
+        plan: &DataPlan,
+        account: Option<&Account>,
+    ) -> Applied {
+        let busy = matches!(plan.state, State::Moving(_)) || !plan.calls.is_empty();
+        self.memory().entry(key.clone()).or_default().busy = busy;
+        let (Some(account), false) = (account, plan.calls.is_empty()) else {
+            self.brake.release(key);
+            return Applied::default();
+        };
+        self.call(key, platform, account, &plan.calls).await
+    }
+
+    async fn call(
+        &self,
+        key: &PlatformKey,
+        platform: &Platform,
+        account: &Account,
+        calls: &[Call],
+    ) -> Applied {
+        if let Some(held) = self.brake.holds(key, calls) {
+            return Applied { changed: 0, failures: vec![held] };
+        }
+        let passwords = Passwords::new(self.client.clone(), &platform.namespace);
+        let applied = apply_in_order(account, &passwords, calls).await;
+        for call in calls {
+            if let Call::Rds(
+                rds::Call::SetParameters { name, .. } | rds::Call::ResetParameters { name, .. },
+            ) = call
+            {
+                self.observer.forget_parameters(account, name);
+            }
+        }
+        self.memory().entry(key.clone()).or_default().changed_at = Some(Instant::now());
+        if applied.failures.is_empty() {
+            self.brake.made_calls(key, calls);
+        }
+        applied
+    }
+
+    /// How soon to look again.
+    pub fn refresh(&self, key: &PlatformKey) -> Duration {
+        let busy = self.memory().get(key).is_some_and(|memory| memory.busy);
+        if busy { BUSY } else { IDLE }
+    }
+
+    /// Brings the end of a platform's database a step further.
+    pub async fn end(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        platform: &Platform,
+        account: &Result<Option<Account>, Failure>,
+    ) -> End {
+        let Some(wanted) = platform.database_in_aws() else { return End::Done };
+        self.memory().entry(key.clone()).or_default().busy = true;
+        let Some(seen) = self.observe(key, resource, platform, account).await else {
+            return End::HeldUp(waiting("AWS", format!("spec.aws is missing; set it; {LET_GO}")));
+        };
+        if let Some(failure) = &seen.failure {
+            return End::HeldUp(waiting("AWS", format!("{}; {LET_GO}", failure.message)));
+        }
+        let calls = match teardown(platform, wanted, &seen) {
+            Removal::Done => {
+                self.forget(key);
+                return End::Done;
+            }
+            Removal::Waiting(message) => return End::Waiting(waiting("AWS", message)),
+            Removal::HeldUp(message) => return End::HeldUp(waiting("the spec", message)),
+            Removal::Calls(calls) => calls,
+        };
+        let Ok(Some(account)) = account else { return End::HeldUp(waiting("AWS", LET_GO)) };
+        let applied = self.call(key, platform, account, &calls).await;
+        match applied.failures.iter().find(|failure| !failure.waiting) {
+            Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
+            None => End::Waiting(waiting("AWS", "the database is removed, as database.deletionPolicy says")),
+        }
+    }
+
+    /// The platform is gone.
+    pub fn forget(&self, key: &PlatformKey) {
+        self.memory().remove(key);
+        self.brake.release(key);
+    }
+
+    fn memory(&self) -> MutexGuard<'_, HashMap<PlatformKey, Memory>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

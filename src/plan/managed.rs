@@ -1,0 +1,250 @@
+//! What the plans of a managed database and a managed cache have in common: what is done at once, what waits
+//! for the window or an approval, whose a resource is.
+
+use super::call::Call;
+use crate::{
+    api::{ConditionReason, Restarts, names},
+    managed::{Change, Effect, Setting},
+    platform::{Platform, database::Window},
+};
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What is to be done about a managed database or cache.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataPlan {
+    /// Calls, in this order. Where one fails, those after it are left for the next time.
+    pub calls: Vec<Call>,
+    /// How it is.
+    pub state: State,
+    /// Changes that wait.
+    pub pending: Vec<Pending>,
+    /// What has to be approved for them to be made at once.
+    pub approval: Option<String>,
+    /// How to connect, once that is known.
+    pub connection: Option<Connection>,
+    /// What the status tells of it.
+    pub facts: Facts,
+}
+
+/// How a resource is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum State {
+    /// As the spec says.
+    Ready(String),
+    /// On its way by itself.
+    Moving(String),
+    /// Someone must mend something.
+    Stuck {
+        /// Why, as a constant.
+        reason: ConditionReason,
+        /// What to do.
+        message: String,
+        /// Whether it serves nevertheless.
+        serves: bool,
+    },
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::Moving("it is looked at".to_owned())
+    }
+}
+
+/// A change that waits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pending {
+    /// The field, below that of the resource.
+    pub field: String,
+    /// What it is.
+    pub from: String,
+    /// What it shall be.
+    pub to: String,
+    /// What making it does.
+    pub effect: Effect,
+    /// When it is made; none: once it is approved.
+    pub at: Option<Timestamp>,
+}
+
+/// How to connect to a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Connection {
+    /// What names the server for ever: another one has other logins.
+    pub resource_id: String,
+    /// Host that takes writes.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Host that spreads over the readers.
+    pub reader_host: Option<String>,
+    /// Where the master's password is.
+    pub master: Master,
+}
+
+/// Where the password of the master is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Master {
+    /// In Secrets Manager, in the secret of that ARN.
+    SecretsManager(String),
+    /// In the Secret of that name.
+    Kubernetes(String),
+    /// Nobody told us; the connection Secret is the user's.
+    Unknown,
+}
+
+/// What the status tells of a resource.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Its identifier.
+    pub identifier: Option<String>,
+    /// Whether the status named it before.
+    pub was_there: bool,
+    /// AWS's word for its state.
+    pub state: Option<String>,
+    /// Version that runs.
+    pub version: Option<String>,
+    /// Latest point in time that can be restored.
+    pub latest_restorable: Option<Timestamp>,
+    /// Others of the platform that are kept: what a restore replaced.
+    pub kept: BTreeSet<String>,
+    /// Since when changes wait.
+    pub pending_since: Option<Timestamp>,
+    /// The generation of the spec that it was brought to last.
+    pub settled_generation: Option<i64>,
+}
+
+/// Which changes may be made now.
+#[derive(Clone, Debug)]
+pub struct Permits {
+    restarts: Restarts,
+    window: Window,
+    approved: Option<String>,
+    token: String,
+    now: Timestamp,
+}
+
+impl Permits {
+    /// For changes to what `wanted` describes, which wait since `since`. Approved is what has this token: it
+    /// holds for this state and these changes, not for later ones.
+    pub fn new(
+        platform: &Platform,
+        restarts: Restarts,
+        window: Window,
+        wanted: &impl std::fmt::Debug,
+        since: Timestamp,
+        now: Timestamp,
+    ) -> Self {
+        let text = format!("{} {wanted:?} {}", platform.uid, since.as_second());
+        let digest = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(text.as_bytes()));
+        let token = digest[..8].to_ascii_lowercase();
+        Self { restarts, window, approved: platform.approved.clone(), token, now }
+    }
+
+    /// Whether someone approved exactly this.
+    pub fn is_approved(&self) -> bool {
+        self.approved.as_deref() == Some(&self.token)
+    }
+
+    /// Whether a change of this effect may be made now; else when, where time alone brings it.
+    fn admits(&self, effect: Effect) -> Result<(), Option<Timestamp>> {
+        match (effect, self.restarts) {
+            (Effect::Online, _) => Ok(()),
+            (Effect::Restarts | Effect::Replaces, _) if self.is_approved() => Ok(()),
+            (Effect::Restarts, Restarts::Immediately) => Ok(()),
+            (Effect::Restarts, Restarts::InWindow) if self.window.contains(self.now) => Ok(()),
+            (Effect::Restarts, Restarts::InWindow) => Err(Some(self.window.next(self.now))),
+            (Effect::Restarts | Effect::Replaces | Effect::Impossible, _) => Err(None),
+        }
+    }
+}
+
+impl DataPlan {
+    /// Nothing moves until someone mends something.
+    pub fn stuck(&mut self, reason: ConditionReason, message: impl Into<String>, serves: bool) {
+        self.state = State::Stuck { reason, message: message.into(), serves };
+    }
+
+    /// Takes the changes that may be made now; notes the others.
+    pub fn permitted<S: Setting>(&mut self, changes: Vec<Change<S>>, permits: &Permits) -> Vec<Change<S>> {
+        let mut now = Vec::new();
+        for change in changes {
+            if self.permits(&change, change.effect(), permits) {
+                now.push(change);
+            }
+        }
+        now
+    }
+
+    fn permits<S: Setting>(&mut self, change: &Change<S>, effect: Effect, permits: &Permits) -> bool {
+        let from = change.from.as_ref().map_or_else(|| "unset".to_owned(), ToString::to_string);
+        self.permits_step(change.setting.field(), from, change.to.to_string(), effect, permits)
+    }
+
+    /// Whether something may be done now; else it is noted as pending.
+    pub fn permits_step(
+        &mut self,
+        field: &str,
+        from: String,
+        to: String,
+        effect: Effect,
+        permits: &Permits,
+    ) -> bool {
+        match permits.admits(effect) {
+            Ok(()) => true,
+            Err(at) => {
+                self.pending.push(Pending { field: field.to_owned(), from, to, effect, at });
+                self.approval = Some(permits.token.clone());
+                false
+            }
+        }
+    }
+}
+
+/// Whose a resource is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// This platform's.
+    Us,
+    /// Another platform's: `namespace/name`.
+    Other(String),
+    /// No platform's.
+    Nobody,
+}
+
+/// Whose a resource with these tags is.
+pub fn owner(platform: &Platform, tags: &BTreeMap<String, String>) -> Owner {
+    let tag = |key: &str| tags.get(key).map(String::as_str).unwrap_or_default();
+    match tag(names::TAG_UID) {
+        "" => Owner::Nobody,
+        uid if uid == platform.uid => Owner::Us,
+        _ => Owner::Other(format!("{}/{}", tag(names::TAG_NAMESPACE), tag(names::TAG_PLATFORM))),
+    }
+}
+
+/// The tags that tell whose a resource is, and the user's.
+pub fn tags(platform: &Platform) -> BTreeMap<String, String> {
+    let mut tags = platform.aws.as_ref().map(|aws| aws.tags.clone()).unwrap_or_default();
+    tags.extend(
+        [
+            (names::TAG_NAMESPACE, platform.namespace.as_str()),
+            (names::TAG_PLATFORM, platform.name.as_str()),
+            (names::TAG_UID, platform.uid.as_str()),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned())),
+    );
+    tags
+}
+
+/// Tags that are absent or other than they shall be. Those of others are kept.
+#[must_use]
+pub fn missing_tags(
+    wanted: &BTreeMap<String, String>,
+    observed: &BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    wanted
+        .iter()
+        .filter(|(key, value)| observed.get(*key) != Some(value))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
