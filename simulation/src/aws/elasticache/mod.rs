@@ -1,14 +1,17 @@
 //! ElastiCache for Redis OSS and Valkey: replication groups, users, parameter and subnet groups, snapshots,
 //! serverless caches.
 
+pub mod answers;
 pub mod engine;
 mod event;
 mod fault;
 pub mod groups;
 pub mod replication_group;
+pub mod serverless;
 pub mod snapshot;
 mod tags;
 pub mod times;
+pub mod update;
 pub mod user;
 pub mod window;
 
@@ -17,12 +20,15 @@ use super::{
     fault::Fault,
     query::{Answer, Parameters, Xml},
 };
+use answers::{Lag, Throttle};
 use event::Event;
 use groups::{ParameterGroup, SubnetGroup};
 use jiff::Timestamp;
 use replication_group::Group;
+use serverless::{ServerlessCache, ServerlessSnapshot};
 use snapshot::Snapshot;
 use std::collections::{BTreeMap, BTreeSet};
+use update::ServiceUpdate;
 use user::{User, UserGroup};
 
 /// ElastiCache in one account and region.
@@ -42,6 +48,15 @@ pub struct ElastiCache {
     pub snapshots: BTreeMap<String, Snapshot>,
     /// Identifiers of replication groups whose creation fails.
     pub failing_creations: BTreeSet<String>,
+    /// Serverless caches by name.
+    pub serverless: BTreeMap<String, ServerlessCache>,
+    /// Snapshots of serverless caches by name.
+    pub serverless_snapshots: BTreeMap<String, ServerlessSnapshot>,
+    /// Service updates by name.
+    pub service_updates: BTreeMap<String, ServiceUpdate>,
+    /// Throttling; `None`: there is none.
+    pub throttle: Option<Throttle>,
+    lag: Option<Box<Lag>>,
     events: Vec<Event>,
     due: BTreeSet<(Timestamp, Due)>,
 }
@@ -61,6 +76,10 @@ enum Due {
     User(String),
     /// A user group's change is there.
     UserGroup(String),
+    /// A serverless cache's work ends.
+    Serverless(String),
+    /// A serverless cache's snapshot is complete.
+    ServerlessSnapshot(String),
 }
 
 impl ElastiCache {
@@ -77,6 +96,8 @@ impl ElastiCache {
                 Due::Snapshot(name) => self.snapshot_is_due(&name, at),
                 Due::User(id) => self.user_is_due(&id, at),
                 Due::UserGroup(id) => self.user_group_is_due(&id, at),
+                Due::Serverless(name) => self.serverless_is_due(&name, at),
+                Due::ServerlessSnapshot(name) => self.serverless_snapshot_is_due(&name, at),
             }
         }
     }
@@ -88,7 +109,28 @@ impl ElastiCache {
         now: Timestamp,
         place: &Place,
     ) -> Result<Answer, Fault> {
+        if let Some(throttle) = &mut self.throttle {
+            throttle.admit(operation, now)?;
+        }
         self.provide_defaults(place);
+        if operation.starts_with("Describe") {
+            return match self.described(now, place) {
+                Some((mut past, then)) => past.perform(operation, p, then, place),
+                None => self.perform(operation, p, now, place),
+            };
+        }
+        let answer = self.perform(operation, p, now, place);
+        self.remember(now);
+        answer
+    }
+
+    fn perform(
+        &mut self,
+        operation: &str,
+        p: &Parameters,
+        now: Timestamp,
+        place: &Place,
+    ) -> Result<Answer, Fault> {
         match operation {
             "CreateReplicationGroup" => self.create_replication_group(p, now, place),
             "DescribeReplicationGroups" => self.describe_replication_groups(p, now),
@@ -124,6 +166,15 @@ impl ElastiCache {
             "CopySnapshot" => self.copy_snapshot(p, now, place),
             "DescribeSnapshots" => self.describe_snapshots(p),
             "DeleteSnapshot" => self.delete_snapshot(p, now),
+            "CreateServerlessCache" => self.create_serverless(p, now, place),
+            "DescribeServerlessCaches" => self.describe_serverless(p),
+            "ModifyServerlessCache" => self.modify_serverless(p, now),
+            "DeleteServerlessCache" => self.delete_serverless(p, now, place),
+            "CreateServerlessCacheSnapshot" => self.create_serverless_snapshot(p, now, place),
+            "DescribeServerlessCacheSnapshots" => self.describe_serverless_snapshots(p),
+            "DeleteServerlessCacheSnapshot" => self.delete_serverless_snapshot(p),
+            "DescribeUpdateActions" => self.describe_update_actions(p),
+            "BatchApplyUpdateAction" => self.apply_service_update(p, now),
             "DescribeEvents" => self.describe_events(p, now),
             "DescribeCacheEngineVersions" => engine::describe_versions(p),
             "ListAllowedNodeTypeModifications" => self.list_allowed_node_types(p),
@@ -131,17 +182,16 @@ impl ElastiCache {
         }
     }
 
-    /// What a client of a replication group writes: the last value is what it reads.
+    /// What a client of a replication group or serverless cache writes: the last value is what it reads.
     ///
     /// # Errors
-    /// When the group is not there or does not serve.
+    /// When there is none of this name that serves.
     pub fn write(&mut self, id: &str, value: impl Into<String>) -> Result<(), Fault> {
-        self.group(id)?;
-        let serving = self.groups.get_mut(&id.to_ascii_lowercase()).filter(|group| group.serves());
-        let group = serving.ok_or_else(|| {
-            Fault::bad_request("InvalidReplicationGroupState", format!("{id} does not take connections"))
-        })?;
-        group.value = Some(value.into());
+        let group = self.groups.get_mut(id).filter(|group| group.serves()).map(|group| &mut group.value);
+        let serverless = self.serverless.get_mut(id).filter(|cache| cache.serves());
+        let place = group.or(serverless.map(|cache| &mut cache.value));
+        *place.ok_or_else(|| Fault::not_found("NotServing", format!("{id} takes no connections")))? =
+            Some(value.into());
         Ok(())
     }
 

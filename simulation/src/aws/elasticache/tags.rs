@@ -73,6 +73,13 @@ impl ElastiCache {
             "snapshot" => {
                 (self.snapshots.get_mut(id).map(|snapshot| &mut snapshot.tags), "SnapshotNotFoundFault")
             }
+            "serverlesscache" => {
+                (self.serverless.get_mut(id).map(|cache| &mut cache.tags), "ServerlessCacheNotFoundFault")
+            }
+            "serverlesscachesnapshot" => (
+                self.serverless_snapshots.get_mut(id).map(|snapshot| &mut snapshot.tags),
+                "ServerlessCacheSnapshotNotFoundFault",
+            ),
             _ => return Err(invalid_arn(arn)),
         };
         tags.ok_or_else(|| Fault::not_found(code, format!("{arn} is not there")))

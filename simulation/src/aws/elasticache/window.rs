@@ -101,7 +101,8 @@ impl fmt::Display for Window {
     }
 }
 
-fn minute_of_day(text: &str) -> Option<i64> {
+/// Reads `05:00`.
+pub(super) fn minute_of_day(text: &str) -> Option<i64> {
     let (hour, minute) = text.split_once(':')?;
     let (hour, minute): (i64, i64) = (hour.parse().ok()?, minute.parse().ok()?);
     ((0..24).contains(&hour) && (0..60).contains(&minute)).then_some(hour * 60 + minute)

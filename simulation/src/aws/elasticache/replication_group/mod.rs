@@ -5,10 +5,13 @@ mod modify;
 mod scale;
 mod view;
 
+pub(super) use view::endpoint;
+
 use super::{
     ElastiCache,
     engine::{NodeType, Release},
     groups, times,
+    update::Action,
     window::Window,
 };
 use crate::aws::fault::Fault;
@@ -267,10 +270,11 @@ struct Work {
 #[derive(Clone, Debug)]
 enum Kind {
     Create,
-    Change(Change),
+    Change(Box<Change>),
     Scale,
     Reshard,
     Failover { shard: String },
+    Update { name: String },
     Snapshot,
     Delete,
 }
@@ -281,7 +285,9 @@ impl Group {
     pub fn status(&self) -> Status {
         match self.work.as_ref().map(|work| &work.kind) {
             Some(Kind::Create) => Status::Creating,
-            Some(Kind::Change(_) | Kind::Scale | Kind::Reshard | Kind::Failover { .. }) => Status::Modifying,
+            Some(
+                Kind::Change(_) | Kind::Scale | Kind::Reshard | Kind::Failover { .. } | Kind::Update { .. },
+            ) => Status::Modifying,
             Some(Kind::Snapshot) => Status::Snapshotting,
             Some(Kind::Delete) => Status::Deleting,
             None if self.failed => Status::CreateFailed,
@@ -334,9 +340,9 @@ impl Group {
     fn finish(&mut self, kind: Kind, at: Timestamp) {
         match kind {
             Kind::Create | Kind::Scale | Kind::Reshard => self.settle_members(),
-            Kind::Change(change) => self.apply(change, at),
+            Kind::Change(change) => self.apply(*change, at),
             Kind::Failover { shard } => self.fail_over(&shard),
-            Kind::Snapshot | Kind::Delete => {}
+            Kind::Snapshot | Kind::Delete | Kind::Update { .. } => {}
         }
     }
 
@@ -426,6 +432,11 @@ impl ElastiCache {
         }
     }
 
+    /// Makes a group `modifying` while a service update is applied.
+    pub(super) fn begin_update(&mut self, id: &str, name: &str, now: Timestamp, until: Timestamp) {
+        self.begin(id, Kind::Update { name: name.to_owned() }, now, until);
+    }
+
     /// Makes a group `snapshotting` for as long as a snapshot takes.
     pub(super) fn begin_snapshotting(&mut self, id: &str, now: Timestamp) {
         self.begin(id, Kind::Snapshot, now, now + times::SNAPSHOT);
@@ -447,6 +458,11 @@ impl ElastiCache {
                 self.event(at, "replication-group", id, format!("Replication group {id} deleted"));
             }
             kind => {
+                if let Kind::Update { name } = kind
+                    && let Some(update) = self.service_updates.get_mut(name)
+                {
+                    update.actions.insert(id.to_owned(), Action::Complete);
+                }
                 let message = kind.message(id);
                 group.finish(work.kind, at);
                 self.event(at, "replication-group", id, message);
@@ -493,6 +509,7 @@ impl Kind {
             Self::Scale => format!("Replicas of replication group {id} changed"),
             Self::Reshard => format!("Resharding of replication group {id} completed"),
             Self::Failover { shard } => format!("Failover of node group {shard} in {id} completed"),
+            Self::Update { name } => format!("Service update {name} of {id} completed"),
             Self::Snapshot => format!("Snapshot of replication group {id} completed"),
             Self::Delete => format!("Replication group {id} deleted"),
         }

@@ -74,7 +74,7 @@ impl ElastiCache {
     pub(super) fn begin_change(&mut self, id: &str, change: Change, now: Timestamp) {
         let replaces = change.release.is_some() || change.node_type.is_some();
         let takes = if replaces { times::REPLACE } else { times::CONFIGURE };
-        self.begin(id, Kind::Change(change), now, now + takes);
+        self.begin(id, Kind::Change(Box::new(change)), now, now + takes);
     }
 
     fn user_groups_to_add(&self, p: &Parameters, group: &Group) -> Result<Vec<String>, Fault> {

@@ -73,7 +73,7 @@ impl Group {
     /// What is being changed, and what waits.
     fn changes(&self) -> Change {
         match self.work.as_ref().map(|work| &work.kind) {
-            Some(Kind::Change(change)) => self.pending.clone().and(change.clone()),
+            Some(Kind::Change(change)) => self.pending.clone().and(Change::clone(change)),
             _ => self.pending.clone(),
         }
     }
@@ -130,7 +130,7 @@ impl Group {
     }
 
     fn logs_xml(&self) -> Vec<Xml> {
-        let status = if matches!(self.changes().logs, Some(_)) { "modifying" } else { "active" };
+        let status = if self.changes().logs.is_some() { "modifying" } else { "active" };
         self.logs.iter().map(|log| log.xml().text("Status", status)).collect()
     }
 
@@ -302,6 +302,7 @@ impl Group {
     }
 }
 
+/// An `Endpoint`.
 pub(in crate::aws::elasticache) fn endpoint(address: &str, port: u16) -> Xml {
     Xml::new().text("Address", address).text("Port", port)
 }
