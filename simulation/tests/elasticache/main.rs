@@ -2,5 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod answers;
+mod groups;
 mod replication_group;
+mod serverless;
 mod setup;
+mod snapshot;
+mod update;
+mod user;
