@@ -141,6 +141,7 @@ async fn a_rotated_token_is_valid_besides_the_last_one() {
     assert!(lets_in(TOKEN) && !lets_in(OTHER_TOKEN));
     assert!(!world.state(|cache, _| cache.lets_in("cache", "default", None)));
     assert_eq!(code(modify("ROTATE").send().await), "InvalidParameterCombination");
+    assert_eq!(code(modify("SET").apply_immediately(true).send().await), "InvalidParameterCombination");
     modify("ROTATE").apply_immediately(true).send().await.unwrap();
     let pending = world.group("cache").await.pending_modified_values().unwrap().clone();
     assert_eq!(pending.auth_token_status().unwrap().as_str(), "ROTATING");
@@ -168,12 +169,19 @@ async fn encryption_in_transit_comes_by_way_of_preferred() {
             .apply_immediately(true)
     };
     assert_eq!(code(modify("required").send().await), "InvalidParameterCombination");
+    let primary = async || {
+        let group = world.group("cache").await;
+        group.node_groups()[0].primary_endpoint().unwrap().address().unwrap().to_owned()
+    };
+    assert!(primary().await.starts_with("cache."));
     for mode in ["preferred", "required"] {
         modify(mode).send().await.unwrap();
         minutes(3).await;
         assert_eq!(world.group("cache").await.transit_encryption_mode().unwrap().as_str(), mode);
     }
     assert_eq!(world.group("cache").await.transit_encryption_enabled(), Some(true));
+    // The names of the endpoints change with it.
+    assert!(primary().await.starts_with("master.cache."));
 }
 
 #[tokio::test(start_paused = true)]

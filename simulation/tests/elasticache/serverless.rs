@@ -48,6 +48,18 @@ async fn a_life_with_a_final_snapshot_and_a_restore() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_day_has_its_snapshot_for_as_long_as_told() {
+    let world = World::new();
+    let create = world.client.create_serverless_cache().serverless_cache_name("cache").engine("valkey");
+    create.snapshot_retention_limit(1).daily_snapshot_time("04:00").send().await.unwrap();
+    minutes(2 * 24 * 60).await;
+    let found = world.client.describe_serverless_cache_snapshots().send().await.unwrap();
+    let [snapshot] = found.serverless_cache_snapshots() else { panic!("{found:?}") };
+    assert_eq!(snapshot.serverless_cache_snapshot_name(), Some("automatic.cache-2027-01-02-04-00"));
+    assert_eq!(snapshot.snapshot_type(), Some("automated"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn listings_come_in_pages() {
     let world = World::new();
     for index in 0..5 {

@@ -107,7 +107,7 @@ async fn refuses_names_and_logins_that_do_not_fit() {
     let create = || world.client.create_user().user_id("app").user_name("app").engine("redis");
     assert_eq!(code(create().access_string("on ~*").send().await), "InvalidParameterCombination");
     let open = || create().no_password_required(true);
-    assert_eq!(code(open().access_string("~* +@all").send().await), "InvalidParameterValue");
+    assert_eq!(code(open().access_string("on >secret +@all").send().await), "InvalidParameterValue");
     open().access_string("on ~* +@read").send().await.unwrap();
     assert_eq!(code(open().access_string("on ~* +@read").send().await), "UserAlreadyExists");
     let described = world.client.describe_users().send().await.unwrap();
@@ -117,4 +117,7 @@ async fn refuses_names_and_logins_that_do_not_fit() {
     let team = world.client.create_user_group().user_group_id("team").engine("redis");
     let team = team.user_ids("default").user_ids("app").user_ids("second");
     assert_eq!(code(team.send().await), "DuplicateUserName");
+    // Without a password: good for Redis OSS only.
+    let valkey = world.client.create_user_group().user_group_id("team").engine("valkey").user_ids("app");
+    assert_eq!(code(valkey.send().await), "InvalidParameterValue");
 }

@@ -78,6 +78,8 @@ enum Due {
     UserGroup(String),
     /// A serverless cache's work ends.
     Serverless(String),
+    /// A serverless cache's time of the daily snapshot has come.
+    ServerlessDaily(String),
     /// A serverless cache's snapshot is complete.
     ServerlessSnapshot(String),
 }
@@ -97,6 +99,7 @@ impl ElastiCache {
                 Due::User(id) => self.user_is_due(&id, at),
                 Due::UserGroup(id) => self.user_group_is_due(&id, at),
                 Due::Serverless(name) => self.serverless_is_due(&name, at),
+                Due::ServerlessDaily(name) => self.serverless_day_is_due(&name, at, place),
                 Due::ServerlessSnapshot(name) => self.serverless_snapshot_is_due(&name, at),
             }
         }

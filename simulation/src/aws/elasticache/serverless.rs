@@ -6,14 +6,18 @@ use super::{
     fault::{combination, identifier, invalid_value},
     replication_group::endpoint,
     times,
+    window::Window,
 };
 use crate::aws::{
     Place,
     fault::Fault,
     query::{Answer, Parameters, Xml},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
+
+/// Rank of the oldest release that runs serverless.
+const OLDEST_SERVERLESS: usize = 2;
 
 /// A serverless cache.
 #[derive(Clone, Debug)]
@@ -57,6 +61,7 @@ pub struct Settings {
     pub retention: i64,
     /// When automatic snapshots are made, `hh:mm` UTC.
     pub snapshot_time: String,
+    snapshot_window: Window,
 }
 
 /// Least and most; `None`: AWS's own.
@@ -88,6 +93,8 @@ pub struct ServerlessSnapshot {
     pub name: String,
     /// ARN.
     pub arn: String,
+    /// Whether AWS made it, and removes it.
+    pub is_automatic: bool,
     /// The cache as it was, its data included.
     pub config: ServerlessCache,
     /// When it was taken.
@@ -144,9 +151,9 @@ impl Settings {
             self.retention = days;
         }
         if let Some(time) = p.get("DailySnapshotTime") {
-            if super::window::minute_of_day(time).is_none() {
-                return Err(invalid_value(format!("DailySnapshotTime {time:?} must have the form hh:mm")));
-            }
+            self.snapshot_window = Window::daily_at(time).ok_or_else(|| {
+                invalid_value(format!("DailySnapshotTime {time:?} must have the form hh:mm"))
+            })?;
             self.snapshot_time = time.to_owned();
         }
         Ok(self)
@@ -219,7 +226,7 @@ impl ServerlessSnapshot {
         Xml::new()
             .text("ServerlessCacheSnapshotName", &self.name)
             .text("ARN", &self.arn)
-            .text("SnapshotType", "manual")
+            .text("SnapshotType", if self.is_automatic { "automated" } else { "manual" })
             .text("Status", if self.is_ready { "available" } else { "creating" })
             .text("CreateTime", self.taken)
             .optional("KmsKeyId", self.config.kms_key.as_ref())
@@ -259,6 +266,10 @@ impl ElastiCache {
         let restored = self.snapshot_to_restore(p)?;
         let engine = Engine::read(p.required("Engine")?)?;
         let release = Release::find(engine, p.get("MajorEngineVersion"))?;
+        if release.rank() < OLDEST_SERVERLESS {
+            return Err(invalid_value("A serverless cache needs MajorEngineVersion 7 of redis, or valkey"));
+        }
+        let window = Window::picked_daily(&name);
         let settings = Settings {
             description: None,
             release,
@@ -267,7 +278,8 @@ impl ElastiCache {
             user_group: None,
             security_groups: vec!["sg-default".to_owned()],
             retention: 0,
-            snapshot_time: "05:30".to_owned(),
+            snapshot_time: window.start(),
+            snapshot_window: window,
         };
         let settings = settings.with(p)?;
         self.check_serverless(&settings)?;
@@ -285,6 +297,7 @@ impl ElastiCache {
             work: None,
             name: name.clone(),
         };
+        self.due(cache.settings.snapshot_window.next(now), Due::ServerlessDaily(name.clone()));
         self.serverless.insert(name.clone(), cache);
         self.work_on_serverless(&name, Kind::Create, now + times::SERVERLESS_CREATE)
     }
@@ -355,12 +368,39 @@ impl ElastiCache {
     pub(super) fn serverless_is_due(&mut self, name: &str, at: Timestamp) {
         let Some(cache) = self.serverless.get_mut(name) else { return };
         match cache.work.take_if(|work| work.until == at).map(|work| work.kind) {
-            Some(Kind::Modify(settings)) => cache.settings = *settings,
+            Some(Kind::Modify(settings)) => {
+                let next = settings.snapshot_window.next(at);
+                cache.settings = *settings;
+                self.due(next, Due::ServerlessDaily(name.to_owned()));
+            }
             Some(Kind::Delete) => {
                 self.serverless.remove(name);
+                self.serverless_snapshots
+                    .retain(|_, snapshot| !(snapshot.is_automatic && snapshot.config.name == name));
             }
             Some(Kind::Create) | None => {}
         }
+    }
+
+    /// Makes the day's snapshot, and removes those that were kept long enough.
+    pub(super) fn serverless_day_is_due(&mut self, name: &str, at: Timestamp, place: &Place) {
+        let Some(cache) = self.serverless.get(name).filter(|cache| cache.settings.snapshot_window.begins(at))
+        else {
+            return;
+        };
+        let retention = cache.settings.retention;
+        let serves = cache.serves();
+        self.due(cache.settings.snapshot_window.next(at), Due::ServerlessDaily(name.to_owned()));
+        if retention == 0 || !serves {
+            return;
+        }
+        let kept = SignedDuration::from_hours(24 * retention);
+        self.serverless_snapshots.retain(|_, snapshot| {
+            let is_old = snapshot.is_automatic && at.duration_since(snapshot.taken) >= kept;
+            !(is_old && snapshot.config.name == name)
+        });
+        let snapshot = format!("automatic.{name}-{}", at.strftime("%Y-%m-%d-%H-%M"));
+        self.keep_serverless(name, snapshot, true, BTreeMap::new(), at, place);
     }
 
     pub(super) fn describe_serverless(&self, p: &Parameters) -> Result<Answer, Fault> {
@@ -387,18 +427,32 @@ impl ElastiCache {
                 format!("Serverless cache snapshot {name} already exists."),
             ));
         }
+        self.keep_serverless(cache, name.clone(), false, p.tags(), now, place);
+        Ok(name)
+    }
+
+    fn keep_serverless(
+        &mut self,
+        cache: &str,
+        name: String,
+        is_automatic: bool,
+        tags: BTreeMap<String, String>,
+        now: Timestamp,
+        place: &Place,
+    ) {
+        let Some(config) = self.serverless.get(cache).cloned() else { return };
         let snapshot = ServerlessSnapshot {
             arn: place.arn("elasticache", &format!("serverlesscachesnapshot:{name}")),
             name: name.clone(),
-            config: self.serverless_cache(cache)?.clone(),
+            is_automatic,
+            config,
             taken: now,
-            tags: p.tags(),
+            tags,
             ready: now + times::SNAPSHOT,
             is_ready: false,
         };
         self.due(snapshot.ready, Due::ServerlessSnapshot(name.clone()));
-        self.serverless_snapshots.insert(name.clone(), snapshot);
-        Ok(name)
+        self.serverless_snapshots.insert(name, snapshot);
     }
 
     pub(super) fn serverless_snapshot_is_due(&mut self, name: &str, at: Timestamp) {

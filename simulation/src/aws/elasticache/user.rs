@@ -5,6 +5,7 @@ use super::{
     engine::{Engine, Release},
     fault::{combination, identifier, invalid_value},
     replication_group::Group,
+    serverless::ServerlessCache,
     times,
 };
 use crate::aws::{
@@ -340,6 +341,7 @@ impl ElastiCache {
             .texts("UserIds", "member", &group.users)
             .text("MinimumEngineVersion", minimum_version(group.engine))
             .texts("ReplicationGroups", "member", self.groups.values().filter(uses).map(|group| &group.id))
+            .texts("ServerlessCaches", "member", self.serverless_of(&group.id))
             .text("ARN", &group.arn);
         match &group.work {
             Some(work) if work.users != group.users => {
@@ -359,6 +361,11 @@ impl ElastiCache {
             let user = self.user(id)?;
             if engine == Engine::Redis && user.engine == Engine::Valkey {
                 return Err(invalid_value(format!("User {id} is of Valkey; the user group is of Redis OSS")));
+            }
+            if engine == Engine::Valkey && user.login == Login::Open {
+                return Err(invalid_value(format!(
+                    "User {id} needs a password or IAM in a user group of Valkey"
+                )));
             }
             if !names.insert(user.name.as_str()) {
                 return Err(Fault::bad_request(
@@ -426,18 +433,21 @@ impl ElastiCache {
     pub(super) fn delete_user_group(&mut self, p: &Parameters, now: Timestamp) -> Result<Answer, Fault> {
         let group = self.user_group(p.required("UserGroupId")?)?;
         group.must_be_active()?;
-        let uses = |used: &&Group| used.uses_user_group(&group.id);
-        if let Some(user) = self.groups.values().find(uses) {
+        let groups = self.groups.values().filter(|used| used.uses_user_group(&group.id));
+        let user = groups.map(|used| &used.id).chain(self.serverless_of(&group.id)).next();
+        if let Some(user) = user {
             return Err(Fault::bad_request(
                 "InvalidUserGroupState",
-                format!(
-                    "User group {} is assigned to replication group {}: remove it there first",
-                    group.id, user.id
-                ),
+                format!("User group {} is assigned to {user}: remove it there first", group.id),
             ));
         }
         let (id, users) = (group.id.clone(), group.users.clone());
         self.work_on_user_group(&id, "deleting", users, now)
+    }
+
+    fn serverless_of<'a>(&'a self, user_group: &'a str) -> impl Iterator<Item = &'a String> {
+        let uses = move |cache: &&ServerlessCache| cache.settings.user_group.as_deref() == Some(user_group);
+        self.serverless.values().filter(uses).map(|cache| &cache.name)
     }
 
     fn work_on_user_group(
@@ -481,9 +491,11 @@ fn ids(p: &Parameters, name: &str) -> BTreeSet<String> {
     p.list(name).unwrap_or_default().iter().map(|id| id.to_ascii_lowercase()).collect()
 }
 
+/// ElastiCache User Guide, "Role-Based Access Control (RBAC)": a user that is not `on` is off.
 fn access(text: &str) -> Result<String, Fault> {
-    if text.split_whitespace().any(|rule| rule == "on" || rule == "off") {
-        return Ok(text.to_owned());
+    let is_password = |rule: &str| rule.starts_with(['>', '<', '#', '!']);
+    match text.split_whitespace().find(|rule| *rule == "reset" || *rule == "nopass" || is_password(rule)) {
+        Some(_) => Err(invalid_value("AccessString takes no passwords, nopass or reset: use Passwords")),
+        None => Ok(text.to_owned()),
     }
-    Err(invalid_value(format!("AccessString {text:?} must say on or off")))
 }

@@ -53,6 +53,11 @@ impl Window {
         Ok(Self { period, start, length })
     }
 
+    /// Reads `05:00`, when a window of an hour begins.
+    pub(super) fn daily_at(text: &str) -> Option<Self> {
+        Some(Self { period: DAY, start: minute_of_day(text)?, length: SHORTEST })
+    }
+
     /// The daily window that AWS picks: an hour that the identifier decides.
     pub(super) fn picked_daily(identifier: &str) -> Self {
         Self { period: DAY, start: picked(identifier, 24) * 60, length: SHORTEST }
@@ -63,6 +68,11 @@ impl Window {
         let day = picked(&format!("{identifier}/day"), 7);
         let hour = (picked(identifier, 24) + 2) % 24;
         Self { period: WEEK, start: day * DAY + hour * 60 + 30, length: SHORTEST }
+    }
+
+    /// When a daily one begins, `hh:mm`.
+    pub(super) fn start(self) -> String {
+        format!("{:02}:{:02}", self.start / 60, self.start % 60)
     }
 
     /// When it next begins, later than `after`.
@@ -101,8 +111,7 @@ impl fmt::Display for Window {
     }
 }
 
-/// Reads `05:00`.
-pub(super) fn minute_of_day(text: &str) -> Option<i64> {
+fn minute_of_day(text: &str) -> Option<i64> {
     let (hour, minute) = text.split_once(':')?;
     let (hour, minute): (i64, i64) = (hour.parse().ok()?, minute.parse().ok()?);
     ((0..24).contains(&hour) && (0..60).contains(&minute)).then_some(hour * 60 + minute)

@@ -107,7 +107,6 @@ impl ElastiCache {
             failed: false,
             failovers: Vec::new(),
             domain: domain(place),
-            created_encrypted: transit != Transit::Plain,
             id: id.clone(),
             description,
             release,

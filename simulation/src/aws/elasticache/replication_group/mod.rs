@@ -87,8 +87,6 @@ pub struct Group {
     failovers: Vec<Timestamp>,
     /// End of its endpoints' names.
     domain: String,
-    /// Endpoints keep the form that they were created with.
-    created_encrypted: bool,
 }
 
 /// A node group.

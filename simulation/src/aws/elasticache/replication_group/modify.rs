@@ -30,8 +30,6 @@ impl ElastiCache {
             auth: auth_change(p, group, immediately)?,
             user_groups_to_add: self.user_groups_to_add(p, group)?,
             user_groups_to_remove: user_groups_to_remove(p, group)?,
-            transit: transit_change(p, group, immediately)?,
-            cluster_mode: cluster_mode_change(p, group, immediately)?,
             logs: create::log_deliveries(p, group.release)?.filter(|logs| *logs != group.logs),
             ..Change::default()
         };
@@ -48,6 +46,8 @@ impl ElastiCache {
                 .filter(|to| *to != group.automatic_failover),
             primary: p.get("PrimaryClusterId").map(|id| promotion(id, group)).transpose()?.flatten(),
             parameter_group: self.parameter_group_change(p, group, release)?,
+            transit: transit_change(p, group)?,
+            cluster_mode: cluster_mode_change(p, group)?,
             ..Change::default()
         };
         check_whole(group, &group.pending.clone().and(deferrable.clone()).and(at_once.clone()))?;
@@ -172,21 +172,24 @@ fn check_whole(group: &Group, change: &Change) -> Result<(), Fault> {
         return Err(combination("AuthTokenUpdateStrategy DELETE is allowed only with UserGroupIdsToAdd"));
     }
     let guarded = keeps_tokens || user_groups > change.user_groups_to_remove.len();
-    if change.transit.is_some_and(|to| to != Transit::Required) && guarded {
-        return Err(combination(
-            "Encryption in transit must stay required while AUTH or user groups are used",
-        ));
+    if change.transit == Some(Transit::Plain) && guarded {
+        return Err(combination("Encryption in transit must stay while AUTH or user groups are used"));
     }
     Ok(())
 }
 
+/// `AuthTokenUpdateStrategy` as ElastiCache API Reference, `ModifyReplicationGroup`, has it.
 fn auth_change(p: &Parameters, group: &Group, immediately: bool) -> Result<Option<AuthChange>, Fault> {
     let token = p.get("AuthToken").map(create::auth_token).transpose()?;
     let change = match (p.get("AuthTokenUpdateStrategy"), token) {
         (None, None) => return Ok(None),
-        (None, Some(_)) => return Err(combination("AuthToken needs an AuthTokenUpdateStrategy")),
-        (Some("SET"), Some(token)) => AuthChange::Set(token),
-        (Some("ROTATE"), Some(token)) => AuthChange::Rotate(token),
+        (Some("SET"), Some(token)) if group.auth.tokens.contains(&token) => AuthChange::Set(token),
+        (Some("SET"), Some(_)) => {
+            return Err(combination(
+                "AuthTokenUpdateStrategy SET is allowed only after ROTATE with the same AuthToken",
+            ));
+        }
+        (None | Some("ROTATE"), Some(token)) => AuthChange::Rotate(token),
         (Some("DELETE"), None) => AuthChange::Delete,
         (Some("SET" | "ROTATE"), None) => {
             return Err(combination("AuthTokenUpdateStrategy SET and ROTATE need an AuthToken"));
@@ -222,7 +225,7 @@ fn user_groups_to_remove(p: &Parameters, group: &Group) -> Result<Vec<String>, F
 
 /// Encryption comes and goes by way of `preferred` (ElastiCache User Guide, "Enabling in-transit encryption on
 /// an existing cluster").
-fn transit_change(p: &Parameters, group: &Group, immediately: bool) -> Result<Option<Transit>, Fault> {
+fn transit_change(p: &Parameters, group: &Group) -> Result<Option<Transit>, Fault> {
     let Some(to) = create::transit(p, group.transit)?.filter(|to| *to != group.transit) else {
         return Ok(None);
     };
@@ -231,9 +234,6 @@ fn transit_change(p: &Parameters, group: &Group, immediately: bool) -> Result<Op
             "Encryption in transit is enabled and disabled in two steps: set TransitEncryptionMode to preferred first",
         ));
     }
-    if !immediately {
-        return Err(combination("A change of encryption in transit needs ApplyImmediately true"));
-    }
     if group.release.rank() < 2 {
         return Err(combination("A change of encryption in transit needs Redis OSS 7.0 or later, or Valkey"));
     }
@@ -241,22 +241,14 @@ fn transit_change(p: &Parameters, group: &Group, immediately: bool) -> Result<Op
 }
 
 /// Cluster mode is enabled by way of `compatible`, and not disabled again.
-fn cluster_mode_change(
-    p: &Parameters,
-    group: &Group,
-    immediately: bool,
-) -> Result<Option<ClusterMode>, Fault> {
+fn cluster_mode_change(p: &Parameters, group: &Group) -> Result<Option<ClusterMode>, Fault> {
     let to = p.get("ClusterMode").map(ClusterMode::read).transpose()?;
     let Some(to) = to.filter(|to| *to != group.cluster_mode) else { return Ok(None) };
     match (group.cluster_mode, to) {
         (ClusterMode::Disabled, ClusterMode::Compatible)
-        | (ClusterMode::Compatible, ClusterMode::Enabled | ClusterMode::Disabled)
-            if immediately =>
-        {
-            Ok(Some(to))
-        }
+        | (ClusterMode::Compatible, ClusterMode::Enabled | ClusterMode::Disabled) => Ok(Some(to)),
         (from, _) => Err(combination(format!(
-            "ClusterMode can't change from {from} to {to} here: it goes from disabled over compatible to enabled, each with ApplyImmediately true"
+            "ClusterMode can't change from {from} to {to} here: it goes from disabled over compatible to enabled"
         ))),
     }
 }

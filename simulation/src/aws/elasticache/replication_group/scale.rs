@@ -60,7 +60,9 @@ impl ElastiCache {
             changed.set_replicas(None, wanted, grow, place)?;
         }
         let fewest = changed.shards.iter().map(Shard::staying_or_coming).min().unwrap_or_default();
-        if fewest < 2 && (changed.multi_az || changed.automatic_failover) {
+        let must_fail_over = changed.multi_az || changed.automatic_failover;
+        // Shards of cluster mode may go without (ElastiCache API Reference, `DecreaseReplicaCount`).
+        if fewest < 2 && must_fail_over && changed.cluster_mode == ClusterMode::Disabled {
             return Err(combination(
                 "At least one replica must remain while Multi-AZ or automatic failover is enabled",
             ));

@@ -173,7 +173,7 @@ impl Group {
     fn shard_xml(&self, shard: &Shard) -> Xml {
         let mut xml = Xml::new().text("NodeGroupId", &shard.id).text("Status", self.status());
         if self.serves() && !self.has_cluster_endpoint() {
-            let (primary, reader) = if self.created_encrypted {
+            let (primary, reader) = if self.transit != Transit::Plain {
                 (
                     format!("master.{}.{}", self.id, self.domain),
                     format!("replica.{}.{}", self.id, self.domain),
@@ -215,7 +215,7 @@ impl Group {
     }
 
     fn node_address(&self, member: &Member) -> String {
-        if self.created_encrypted {
+        if self.transit != Transit::Plain {
             return format!("{}.{}.{}", member.id, self.id, self.domain);
         }
         let (hash, rest) = self.domain.split_once('.').unwrap_or_default();
