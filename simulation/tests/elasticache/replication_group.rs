@@ -2,7 +2,9 @@
 
 use crate::setup::{OTHER_TOKEN, TOKEN, World, code, minutes};
 use aws_sdk_elasticache::types::{
-    AuthTokenUpdateStrategyType, AutomaticFailoverStatus, ClusterMode, Tag, TransitEncryptionMode,
+    AuthTokenUpdateStrategyType, AutomaticFailoverStatus, CloudWatchLogsDestinationDetails, ClusterMode,
+    DestinationDetails, DestinationType, LogDeliveryConfigurationRequest, LogFormat, LogType, Tag,
+    TransitEncryptionMode,
 };
 
 #[tokio::test(start_paused = true)]
@@ -309,4 +311,55 @@ async fn tags_are_kept_by_arn() {
     assert_eq!(left.tag_list(), [tag("stage", "test")]);
     let unknown = world.client.list_tags_for_resource().resource_name("arn:aws:s3:::bucket").send().await;
     assert_eq!(code(unknown), "InvalidARN");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newer_modification_takes_the_place_of_what_waits() {
+    let world = World::new();
+    world.create("cache").send().await.unwrap();
+    minutes(8).await;
+    let modify = |node_type: &str| {
+        let call = world.client.modify_replication_group().replication_group_id("cache");
+        call.cache_node_type(node_type).send()
+    };
+    let pending = async || {
+        let cluster = world.clusters().await[0].clone();
+        cluster.pending_modified_values().unwrap().cache_node_type().map(ToOwned::to_owned)
+    };
+    modify("cache.t4g.small").await.unwrap();
+    assert_eq!(pending().await.as_deref(), Some("cache.t4g.small"));
+    modify("cache.t4g.micro").await.unwrap();
+    assert_eq!(pending().await, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn logs_are_delivered_by_type() {
+    let world = World::new();
+    let log = |kind: LogType, enabled: bool| {
+        let group = CloudWatchLogsDestinationDetails::builder().log_group("logs").build();
+        LogDeliveryConfigurationRequest::builder()
+            .log_type(kind)
+            .destination_type(DestinationType::CloudWatchLogs)
+            .destination_details(DestinationDetails::builder().cloud_watch_logs_details(group).build())
+            .log_format(LogFormat::Json)
+            .enabled(enabled)
+            .build()
+    };
+    world.create("cache").log_delivery_configurations(log(LogType::SlowLog, true)).send().await.unwrap();
+    minutes(8).await;
+    let modify = |request| {
+        let call = world.client.modify_replication_group().replication_group_id("cache");
+        call.log_delivery_configurations(request).send()
+    };
+    modify(log(LogType::EngineLog, true)).await.unwrap();
+    let pending = world.group("cache").await.pending_modified_values().unwrap().clone();
+    assert_eq!(pending.log_delivery_configurations().len(), 2);
+    minutes(3).await;
+    modify(log(LogType::SlowLog, false)).await.unwrap();
+    minutes(3).await;
+    let group = world.group("cache").await;
+    let [left] = group.log_delivery_configurations() else { panic!("{group:?}") };
+    assert_eq!(left.log_type(), Some(&LogType::EngineLog));
+    let details = left.destination_details().unwrap().cloud_watch_logs_details().unwrap();
+    assert_eq!(details.log_group(), Some("logs"));
 }

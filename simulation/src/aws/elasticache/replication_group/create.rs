@@ -17,6 +17,7 @@ use crate::aws::{
 };
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 
 /// Nodes of a group with shards (ElastiCache User Guide, "Quotas for ElastiCache").
 const MOST_NODES: usize = 90;
@@ -97,7 +98,7 @@ impl ElastiCache {
                 None => Window::picked_weekly(&id),
             },
             auto_minor_upgrade: p.boolean("AutoMinorVersionUpgrade")?.unwrap_or(true),
-            logs: log_deliveries(p, release)?.unwrap_or_default(),
+            logs: log_deliveries(p, release, &[])?.unwrap_or_default(),
             topic: p.get("NotificationTopicArn").map(ToOwned::to_owned),
             tags: p.tags(),
             created: now,
@@ -389,18 +390,24 @@ fn port(p: &Parameters) -> Result<Option<u16>, Fault> {
     fits.map(Some).ok_or_else(|| invalid_value(format!("Port must be 1150 to 65535; it is {port}")))
 }
 
-/// `LogDeliveryConfigurations`, without those that it turns off.
-pub(super) fn log_deliveries(p: &Parameters, release: Release) -> Result<Option<Vec<LogDelivery>>, Fault> {
+/// All log deliveries, once those in `LogDeliveryConfigurations` have changed; `None`: nothing is said.
+pub(super) fn log_deliveries(
+    p: &Parameters,
+    release: Release,
+    current: &[LogDelivery],
+) -> Result<Option<Vec<LogDelivery>>, Fault> {
     let Some(entries) = p.structures("LogDeliveryConfigurations") else { return Ok(None) };
-    let mut logs: Vec<LogDelivery> = Vec::new();
+    let mut logs = current.to_vec();
+    let mut named = BTreeSet::new();
     for entry in entries {
         let log = entry.required("LogType")?.to_owned();
-        if !["slow-log", "engine-log"].contains(&log.as_str()) || logs.iter().any(|known| known.log == log) {
+        if !["slow-log", "engine-log"].contains(&log.as_str()) || !named.insert(log.clone()) {
             return Err(invalid_value(format!("LogType {log} must be slow-log or engine-log, each once")));
         }
         if release.rank() == 0 {
             return Err(combination(format!("{log} needs an engine of 6.2 at least")));
         }
+        logs.retain(|known| known.log != log);
         if entry.boolean("Enabled")? == Some(false) {
             continue;
         }
@@ -414,6 +421,7 @@ pub(super) fn log_deliveries(p: &Parameters, release: Release) -> Result<Option<
         let format = entry.required("LogFormat")?.to_owned();
         logs.push(LogDelivery { log, destination, name, format });
     }
+    logs.sort_by(|one, other| one.log.cmp(&other.log));
     Ok(Some(logs))
 }
 

@@ -22,15 +22,17 @@ impl ElastiCache {
         p: &Parameters,
         now: Timestamp,
     ) -> Result<Answer, Fault> {
-        let group = self.group(p.required("ReplicationGroupId")?)?;
-        group.must_be_available()?;
+        let mut changed = self.group(p.required("ReplicationGroupId")?)?.clone();
+        changed.must_be_available()?;
+        changed.pending.make_way(p);
+        let group = &changed;
         let immediately = p.boolean("ApplyImmediately")?.unwrap_or(false);
         let at_once = Change {
             multi_az: p.boolean("MultiAZEnabled")?.filter(|to| *to != group.multi_az),
             auth: auth_change(p, group, immediately)?,
             user_groups_to_add: self.user_groups_to_add(p, group)?,
             user_groups_to_remove: user_groups_to_remove(p, group)?,
-            logs: create::log_deliveries(p, group.release)?.filter(|logs| *logs != group.logs),
+            logs: create::log_deliveries(p, group.release, &group.logs)?.filter(|logs| *logs != group.logs),
             ..Change::default()
         };
         let release = release_change(p, group)?;
@@ -51,7 +53,6 @@ impl ElastiCache {
             ..Change::default()
         };
         check_whole(group, &group.pending.clone().and(deferrable.clone()).and(at_once.clone()))?;
-        let mut changed = group.clone();
         changed.change_plain_fields(p)?;
         let id = changed.id.clone();
         let windows = (changed.snapshot_window, changed.maintenance_window);
@@ -111,6 +112,34 @@ impl ElastiCache {
             )));
         }
         Ok(asked.filter(|name| *name != group.parameter_group).map(ToOwned::to_owned))
+    }
+}
+
+impl Change {
+    /// Forgets what waits where a newer modification says something: it takes its place.
+    fn make_way(&mut self, p: &Parameters) {
+        let says = |name: &str| p.get(name).is_some();
+        if says("EngineVersion") || says("Engine") {
+            self.release = None;
+        }
+        if says("CacheNodeType") {
+            self.node_type = None;
+        }
+        if says("AutomaticFailoverEnabled") {
+            self.automatic_failover = None;
+        }
+        if says("PrimaryClusterId") {
+            self.primary = None;
+        }
+        if says("CacheParameterGroupName") {
+            self.parameter_group = None;
+        }
+        if says("TransitEncryptionEnabled") || says("TransitEncryptionMode") {
+            self.transit = None;
+        }
+        if says("ClusterMode") {
+            self.cluster_mode = None;
+        }
     }
 }
 
