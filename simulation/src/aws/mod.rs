@@ -174,7 +174,7 @@ impl Region {
     /// Lets happen what is due by `now`, in the order of its times.
     fn advance(&mut self, now: Timestamp) {
         self.rds.advance(now, &self.place, &mut self.secrets);
-        self.elasticache.advance(now);
+        self.elasticache.advance(now, &self.place);
         self.secrets.advance(now);
     }
 
