@@ -12,7 +12,7 @@ cd "$REPO_DIR"
 prepare_checks() {
   machine_ready
   ensure_tools "${CLIENT_TOOLS[@]}" "${CHECK_TOOLS[@]}"
-  ensure_cargo_tools
+  ensure_cargo_tools "${CARGO_TOOLS[@]}"
   [[ -e $(ministack_dir) ]] || step "install ministack" build_once "$(ministack_dir)" build_ministack
   use_tools
   step "npm packages" npm_packages
@@ -34,6 +34,7 @@ lint() {
 }
 
 unit() {
+  ensure_cargo_tools "$FAKECLOUD_TOOL"
   suite "Rust: unit, golden" "Summary|tests? run" unit_tests
   suite "Rust: API server" "^test result" apiserver_tests
   suite "web: unit" "^ *Tests " web_tests

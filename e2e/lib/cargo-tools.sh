@@ -3,18 +3,30 @@
 # time and run fast enough.
 
 CARGO_TOOLS=(cargo-nextest@0.9.151 cargo-deny@0.20.2)
+# An AWS emulator with real databases behind it. AGPL: a program that tests start, never linked.
+FAKECLOUD_TOOL=fakecloud@0.51.0
 
 cargo_tool_dir() { echo "$CACHE/cargo-tools/$1"; }
+
+FAKECLOUD=$(cargo_tool_dir "$FAKECLOUD_TOOL")/bin/fakecloud
+export FAKECLOUD
+
+# What compiling fakecloud takes, and the server behind its caches; the one behind its databases is there.
+MACHINE_NEEDS+="
+/usr/lib/llvm-14/lib/libclang.so libclang-dev
+/usr/bin/protoc protobuf-compiler
+/usr/bin/redis-check-rdb redis-tools
+"
 
 build_cargo_tool() {
   CARGO_TARGET_DIR=$2/target CARGO_PROFILE_DEV_DEBUG=0 cargo install --locked --debug --root "$2" "$1"
   rm -rf "$2/target"
 }
 
-# ensure_cargo_tools: builds what is missing and puts all of them on the PATH.
+# ensure_cargo_tools TOOL...: builds what is missing and puts all of them on the PATH.
 ensure_cargo_tools() {
   local tool dir
-  for tool in "${CARGO_TOOLS[@]}"; do
+  for tool in "$@"; do
     dir=$(cargo_tool_dir "$tool")
     [[ -e $dir ]] || step "build $tool" build_once "$dir" build_cargo_tool "$tool"
     PATH=$dir/bin:$PATH

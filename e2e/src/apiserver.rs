@@ -7,13 +7,15 @@
 mod emulator;
 mod kubelet;
 mod operator;
-mod process;
 
 pub use emulator::{Emulator, REGION};
 pub use kubelet::Kubelet;
 pub use operator::{Operator, Requests, settings};
 
-use crate::kind::{Check, eventually};
+use crate::{
+    kind::{Check, eventually},
+    process::{Guard, Program, free_port},
+};
 use anyhow::{Context, Result};
 use k8s_openapi::{
     api::{
@@ -27,7 +29,6 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
     config::{KubeConfigOptions, Kubeconfig},
 };
-use process::{Guard, Program, free_port};
 use std::{
     fs,
     path::{Path, PathBuf},

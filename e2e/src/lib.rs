@@ -1,4 +1,6 @@
 //! Harness for tests against real clusters.
 
 pub mod apiserver;
+pub mod fakecloud;
 pub mod kind;
+mod process;

@@ -1,7 +1,9 @@
 //! An AWS emulator on loopback, with the clients of a test.
 
-use super::process::{Guard, Program, free_port};
-use crate::kind::{Check, aws::Aws, eventually};
+use crate::{
+    kind::{Check, aws::Aws, eventually},
+    process::{Guard, Program, free_port},
+};
 use anyhow::Result;
 use std::time::Duration;
 use tokio::sync::OnceCell;

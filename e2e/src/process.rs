@@ -11,23 +11,27 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Runs a program until standard input ends, which it does when this process is gone, even by SIGKILL.
+/// Runs a program until standard input ends, which it does when this process is gone, even by SIGKILL; or until
+/// Ctrl-C, which ends `cat`. Then what it started itself and left goes, too: it has a process group of its own.
 const UNTIL_PARENT_ENDS: &str = r#"
-remove=$1; shift
-"$@" </dev/null & pid=$!
+signal=$1 remove=$2; shift 2
+trap : INT
+setsid "$@" </dev/null & pid=$!
 cat >/dev/null
-kill -9 $pid 2>/dev/null
+kill -s $signal $pid 2>/dev/null
 wait $pid 2>/dev/null
+kill -s KILL -- -$pid 2>/dev/null
 [ -z "$remove" ] || rm -rf "$remove"
 "#;
 /// How much of a log is shown.
 const TAIL: usize = 20;
 
 /// A program to be started.
-pub(super) struct Program {
+pub(crate) struct Program {
     path: OsString,
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    signal: &'static str,
     remove: Option<PathBuf>,
 }
 
@@ -44,7 +48,7 @@ impl Program {
                  `. e2e/lib/load.sh && use_tools` sets the variables in a shell"
             )
         })?;
-        Ok(Self { path, args: Vec::new(), environment: Vec::new(), remove: None })
+        Ok(Self { path, args: Vec::new(), environment: Vec::new(), signal: "KILL", remove: None })
     }
 
     pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
@@ -54,6 +58,12 @@ impl Program {
 
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Lets it end by itself, which may take it a moment.
+    pub fn ending_by_itself(mut self) -> Self {
+        self.signal = "TERM";
         self
     }
 
@@ -68,7 +78,7 @@ impl Program {
         let log = directory.join(format!("{name}.log"));
         let output = File::create(&log)?;
         let child = Command::new("sh")
-            .args(["-c", UNTIL_PARENT_ENDS, "sh"])
+            .args(["-c", UNTIL_PARENT_ENDS, "sh", self.signal])
             .arg(self.remove.unwrap_or_default())
             .arg(&self.path)
             .args(self.args)
@@ -83,15 +93,20 @@ impl Program {
 }
 
 /// A running program; it ends when this is dropped.
-pub(super) struct Guard {
+pub(crate) struct Guard {
     child: Child,
     log: PathBuf,
 }
 
 impl Guard {
+    /// What it printed so far.
+    pub fn log(&self) -> io::Result<String> {
+        fs::read_to_string(&self.log)
+    }
+
     /// The end of its log.
     pub fn log_tail(&self) -> String {
-        let text = fs::read_to_string(&self.log).unwrap_or_else(|error| error.to_string());
+        let text = self.log().unwrap_or_else(|error| error.to_string());
         let lines: Vec<_> = text.lines().collect();
         format!("{}:\n{}", self.log.display(), lines[lines.len().saturating_sub(TAIL)..].join("\n"))
     }
@@ -106,6 +121,6 @@ impl Drop for Guard {
 }
 
 /// A port of loopback that nobody listens on now.
-pub(super) fn free_port() -> io::Result<u16> {
+pub(crate) fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }
