@@ -158,7 +158,7 @@ async fn storage_grows_by_itself_up_to_the_threshold() {
     world.with(|rds, now| rds.fill("demo", now, 110));
     assert_eq!(world.status("demo").await, "storage-full");
     hours(6).await;
-    minutes(10).await;
+    minutes(15).await;
     let instance = world.instance("demo").await;
     assert_eq!(instance.allocated_storage(), Some(115));
     assert_eq!(instance.db_instance_status(), Some("storage-optimization"));

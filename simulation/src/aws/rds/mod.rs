@@ -1,14 +1,17 @@
 //! RDS for PostgreSQL and Aurora PostgreSQL.
 
+mod blue_green;
 mod cluster;
 mod data;
 mod engine;
 mod events;
 mod groups;
 mod instance;
+mod maintenance;
 mod operations;
 mod parameters;
 mod progress;
+mod proxy;
 mod snapshot;
 mod subnets;
 mod tags;
@@ -16,13 +19,16 @@ mod throttle;
 pub mod times;
 mod window;
 
+pub use blue_green::Deployment;
 pub use cluster::{Cluster, Member, Origin as ClusterOrigin, Scaling};
 pub use data::Data;
 pub use engine::Version;
 pub use events::Event;
 pub use groups::{Group, ParameterGroups};
 pub use instance::{Instance, Origin, ParameterState, Settings};
+pub use maintenance::Maintenance;
 pub use progress::{Progress, Status};
+pub use proxy::{Proxy, Target};
 pub use snapshot::{ClusterSnapshot, Snapshot};
 pub use subnets::{Subnet, SubnetGroup};
 pub use window::Window;
@@ -60,6 +66,10 @@ pub struct Rds {
     pub subnet_groups: BTreeMap<String, SubnetGroup>,
     /// KMS keys that RDS may use, by their id, with an alias (`alias/media`) or none.
     pub keys: BTreeMap<String, Option<String>>,
+    /// Proxies.
+    pub proxies: BTreeMap<String, Proxy>,
+    /// Blue/green deployments, by identifier.
+    pub deployments: BTreeMap<String, Deployment>,
     /// Events, oldest first.
     pub events: Vec<Event>,
     failures: VecDeque<(Status, String)>,
@@ -80,6 +90,8 @@ impl Default for Rds {
             subnets: subnets::default_subnets(),
             subnet_groups: BTreeMap::from([("default".to_owned(), subnets::default_group())]),
             keys: BTreeMap::new(),
+            proxies: BTreeMap::new(),
+            deployments: BTreeMap::new(),
             events: Vec::new(),
             failures: VecDeque::new(),
             created: 0,
@@ -96,6 +108,8 @@ enum Due {
     Cluster(String, cluster::Due),
     Snapshot(String),
     ClusterSnapshot(String),
+    Proxy(String),
+    Deployment(String),
 }
 
 impl Rds {
@@ -104,8 +118,10 @@ impl Rds {
             match due {
                 Due::Instance(name, due) => self.instance_happens(&name, due, at, place, secrets),
                 Due::Cluster(name, due) => self.cluster_happens(&name, due, at, place, secrets),
-                Due::Snapshot(name) => self.snapshot_happens(&name, at),
-                Due::ClusterSnapshot(name) => self.cluster_snapshot_happens(&name, at),
+                Due::Snapshot(name) => self.snapshot_happens(&name),
+                Due::ClusterSnapshot(name) => self.cluster_snapshot_happens(&name),
+                Due::Proxy(name) => self.proxy_happens(&name, at),
+                Due::Deployment(id) => self.deployment_happens(&id, at),
             }
         }
     }
@@ -125,7 +141,14 @@ impl Rds {
             .cluster_snapshots
             .iter()
             .filter_map(|(name, snapshot)| Some((snapshot.due()?, Due::ClusterSnapshot(name.clone()))));
-        instances.chain(clusters).chain(snapshots).chain(cluster_snapshots).min_by_key(|(at, _)| *at)
+        let proxies =
+            self.proxies.iter().filter_map(|(name, proxy)| Some((proxy.due()?, Due::Proxy(name.clone()))));
+        let deployments = self
+            .deployments
+            .iter()
+            .filter_map(|(id, deployment)| Some((deployment.due()?, Due::Deployment(id.clone()))));
+        let snapshots = snapshots.chain(cluster_snapshots);
+        instances.chain(clusters).chain(snapshots).chain(proxies).chain(deployments).min_by_key(|(at, _)| *at)
     }
 
     pub(super) fn call(

@@ -71,7 +71,7 @@ impl Instance {
 }
 
 impl Rds {
-    pub(super) fn snapshot_happens(&mut self, name: &str, _at: Timestamp) {
+    pub(super) fn snapshot_happens(&mut self, name: &str) {
         if let Some(snapshot) = self.snapshots.get_mut(name) {
             snapshot.ready = None;
         }

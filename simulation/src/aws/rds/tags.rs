@@ -32,6 +32,13 @@ impl Rds {
             "subgrp" => {
                 (self.subnet_groups.get_mut(name).map(|one| &mut one.tags), "DBSubnetGroupNotFoundFault")
             }
+            "db-proxy" => {
+                let found = self.proxies.values_mut().find(|one| one.arn == arn);
+                (found.map(|one| &mut one.tags), "DBProxyNotFoundFault")
+            }
+            "deployment" => {
+                (self.deployments.get_mut(name).map(|one| &mut one.tags), "BlueGreenDeploymentNotFoundFault")
+            }
             _ => (None, "InvalidParameterValue"),
         };
         found.ok_or_else(|| Fault::not_found(code, format!("{arn} not found")))

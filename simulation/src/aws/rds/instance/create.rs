@@ -198,6 +198,7 @@ impl Rds {
             data: origin.data,
             used_storage: origin.used_storage,
             endpoint: name.to_owned(),
+            maintenance: Vec::new(),
             progress: Progress::resting(AVAILABLE),
             parameters: ParameterState::InSync,
             restorable_from: None,

@@ -129,8 +129,7 @@ impl Rds {
         let keeps_backups = !parameters.boolean("DeleteAutomatedBackups")?.unwrap_or(true);
         let instance = self.instance_mut(&name)?;
         let resource_id = instance.resource_id.clone();
-        instance.progress.rest_at("deleting");
-        instance.progress.add(now, "deleting", times::DELETE, Finish::Deleted);
+        instance.begin_deletion(now);
         if !keeps_backups {
             self.snapshots.retain(|_, snapshot| !(snapshot.automated && snapshot.resource_id == resource_id));
         }
@@ -267,8 +266,13 @@ impl Instance {
     }
 }
 
-/// What a member of a cluster does with it.
+/// What begins from elsewhere: a cluster, a blue/green deployment, maintenance.
 impl Instance {
+    pub(in crate::aws::rds) fn begin_deletion(&mut self, now: Timestamp) {
+        self.progress.rest_at("deleting");
+        self.progress.add(now, "deleting", times::DELETE, Finish::Deleted);
+    }
+
     pub(in crate::aws::rds) fn stop_with_cluster(&mut self, now: Timestamp) {
         self.progress.add(now, "stopping", times::STOP, Finish::StoppedWithCluster);
     }

@@ -12,6 +12,7 @@ use super::{
     AVAILABLE, Rds,
     data::Data,
     engine::AURORA,
+    maintenance::Maintenance,
     progress::{Progress, Status, later},
     times,
 };
@@ -61,6 +62,8 @@ pub struct Instance {
     pub used_storage: i64,
     /// First part of its endpoint's name: the identifier, which blue/green switches.
     pub endpoint: String,
+    /// What AWS announced, and waits.
+    pub maintenance: Vec<Maintenance>,
     pub(super) progress: Progress<Finish>,
     pub(super) parameters: ParameterState,
     pub(super) restorable_from: Option<Timestamp>,
@@ -203,7 +206,11 @@ impl Rds {
                     self.instance_finishes(identifier, finish, at, place, secrets);
                 }
             }
-            Due::Optimized => instance.storage_changed = None,
+            Due::Optimized => {
+                instance.storage_changed = None;
+                // Storage that is low still is looked at from now on.
+                instance.low_since = instance.low_since.map(|since| since.max(at));
+            }
             Due::Parameters => instance.parameters = ParameterState::InSync,
             Due::Restart => self.start_instance_now(
                 identifier,

@@ -84,7 +84,7 @@ impl Rds {
         }
         instance.pending.0.extend(deferred.0);
         if immediately {
-            begin_pending(instance, now);
+            instance.begin_pending(now);
         }
         let instance = self.instance(&name)?;
         Ok(Xml::new().element("DBInstance", self.show_instance(instance, now, place, secrets)))
@@ -215,8 +215,9 @@ impl Rds {
 
     /// The maintenance window begins for an available instance.
     pub(super) fn instance_window(&mut self, name: &str, at: Timestamp) {
+        self.maintain_in_window(name, at);
         if let Some(instance) = self.instances.get_mut(name) {
-            begin_pending(instance, at);
+            instance.begin_pending(at);
         }
     }
 
@@ -282,6 +283,36 @@ impl Instance {
             .contains(&self.status())
     }
 
+    /// Begins what is pending: from now on it is in work, though still shown as pending.
+    pub(in crate::aws::rds) fn begin_pending(&mut self, now: Timestamp) {
+        let mut change = self.pending.clone();
+        for finish in self.progress.finishes() {
+            if let Finish::Apply(begun) = finish {
+                change.0.retain(|key, value| begun.get(key) != Some(value));
+            }
+        }
+        if change.0.is_empty() {
+            return;
+        }
+        let rest = self.progress.rest;
+        self.progress.add(now, rest, times::NOTICE, Finish::Nothing);
+        let take = |change: &mut Parameters, keys: &[&str]| {
+            let taken = keys.iter().filter_map(|key| change.0.remove_entry(*key)).collect();
+            Parameters(taken)
+        };
+        let upgrade = take(&mut change, &["EngineVersion", "DBParameterGroupName"]);
+        let rename = take(&mut change, &["NewDBInstanceIdentifier"]);
+        if !change.0.is_empty() {
+            self.progress.add(now, "modifying", times::MODIFY, Finish::Apply(change));
+        }
+        if !upgrade.0.is_empty() {
+            self.progress.add(now, "upgrading", times::UPGRADE, Finish::Apply(upgrade));
+        }
+        if !rename.0.is_empty() {
+            self.progress.add(now, "renaming", times::RENAME, Finish::Apply(rename));
+        }
+    }
+
     fn settings_have(&self, change: &Parameters) -> bool {
         if let Some(name) = change.get("NewDBInstanceIdentifier") {
             return name.eq_ignore_ascii_case(&self.identifier);
@@ -289,36 +320,6 @@ impl Instance {
         let mut changed = self.settings.clone();
         changed.apply(&self.engine, change).is_ok()
             && format!("{changed:?}") == format!("{:?}", self.settings)
-    }
-}
-
-/// Begins what is pending: from now on it is in work, though still shown as pending.
-pub(in crate::aws::rds) fn begin_pending(instance: &mut Instance, now: Timestamp) {
-    let mut change = instance.pending.clone();
-    for finish in instance.progress.finishes() {
-        if let Finish::Apply(begun) = finish {
-            change.0.retain(|key, value| begun.get(key) != Some(value));
-        }
-    }
-    if change.0.is_empty() {
-        return;
-    }
-    let rest = instance.progress.rest;
-    instance.progress.add(now, rest, times::NOTICE, Finish::Nothing);
-    let take = |change: &mut Parameters, keys: &[&str]| {
-        let taken = keys.iter().filter_map(|key| change.0.remove_entry(*key)).collect();
-        Parameters(taken)
-    };
-    let upgrade = take(&mut change, &["EngineVersion", "DBParameterGroupName"]);
-    let rename = take(&mut change, &["NewDBInstanceIdentifier"]);
-    if !change.0.is_empty() {
-        instance.progress.add(now, "modifying", times::MODIFY, Finish::Apply(change));
-    }
-    if !upgrade.0.is_empty() {
-        instance.progress.add(now, "upgrading", times::UPGRADE, Finish::Apply(upgrade));
-    }
-    if !rename.0.is_empty() {
-        instance.progress.add(now, "renaming", times::RENAME, Finish::Apply(rename));
     }
 }
 

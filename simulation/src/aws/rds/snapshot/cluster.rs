@@ -51,7 +51,7 @@ impl ClusterSnapshot {
 }
 
 impl Rds {
-    pub(in crate::aws::rds) fn cluster_snapshot_happens(&mut self, name: &str, _at: Timestamp) {
+    pub(in crate::aws::rds) fn cluster_snapshot_happens(&mut self, name: &str) {
         if let Some(snapshot) = self.cluster_snapshots.get_mut(name) {
             snapshot.ready = None;
         }
