@@ -1,0 +1,4 @@
+//! The fake of RDS, seen through the real SDK.
+
+mod instance;
+mod support;
