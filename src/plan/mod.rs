@@ -10,6 +10,7 @@ mod database;
 mod diff;
 mod environment;
 mod gate;
+pub mod login;
 mod merge;
 mod object;
 pub mod preview;
