@@ -1,5 +1,7 @@
 //! Logins of a real PostgreSQL, whose master is no superuser.
 
+#![expect(clippy::unwrap_used, reason = "helpers may panic as the tests do that call them")]
+
 mod cluster;
 mod rotation;
 mod server;
