@@ -26,7 +26,7 @@ unit: ## unit, golden, API-server and browser tests, without a cluster of nodes
 fmt: ## format the Rust code
 	@cargo fmt --all
 
-generate: ## write the CRD, the RBAC rules and the chart's README
+generate: ## write the CRD, the RBAC rules, the CA certificates of RDS and the chart's README
 	@e2e/test.sh generate
 
 e2e-up: ## bring the tests' cluster, emulator and operator up; a demo may run beside

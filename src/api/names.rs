@@ -29,6 +29,10 @@ pub const LABEL_ATTEMPT: &str = "streamingplatform.dev/attempt";
 pub const ANNOTATION_APPLIED: &str = "streamingplatform.dev/applied";
 /// On a pod template: SHA-256 over the content of the Secrets and ConfigMaps that its containers read.
 pub const ANNOTATION_CONFIG: &str = "streamingplatform.dev/config-hash";
+/// On the connection Secret of a managed database: which login it holds, as JSON.
+pub const ANNOTATION_LOGIN: &str = "streamingplatform.dev/login";
+/// On a platform: each new value asks once for a new password of its managed database.
+pub const ANNOTATION_ROTATE_LOGIN: &str = "streamingplatform.dev/rotate-login";
 
 /// On a resource in AWS: namespace of the platform that it belongs to.
 pub const TAG_NAMESPACE: &str = "streamingplatform.dev/namespace";

@@ -5,3 +5,6 @@
 
 pub mod aws;
 pub mod cluster;
+pub mod connection;
+pub mod postgres;
+pub mod rds_ca;

@@ -11,6 +11,7 @@ mod diff;
 mod environment;
 mod gate;
 pub mod managed;
+pub mod login;
 mod merge;
 mod object;
 pub mod preview;

@@ -12,10 +12,12 @@ use aws_sdk_s3::{
 };
 use sqlx::{Connection, PgConnection};
 use std::{
-    env, fs,
+    env,
+    fs::{self, Permissions},
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::PathBuf,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::OnceLock,
     thread,
@@ -74,7 +76,11 @@ impl Kept {
 /// Where PostgreSQL is not installed or does not start.
 pub async fn database() -> String {
     static CLUSTER: OnceLock<Kept> = OnceLock::new();
-    let socket = CLUSTER.get_or_init(start_postgres).directory.display().to_string();
+    let socket = CLUSTER
+        .get_or_init(|| start_postgres(5432, |_| vec!["listen_addresses=".to_owned()]))
+        .directory
+        .display()
+        .to_string();
     let url = |name: &str| format!("postgres://postgres@localhost/{name}?host={socket}");
     let name = format!("test_{}", Uuid::new_v4().simple());
     let mut connection = PgConnection::connect(&url("postgres")).await.expect("the cluster has started");
@@ -85,12 +91,79 @@ pub async fn database() -> String {
     url(&name)
 }
 
-fn start_postgres() -> Kept {
+/// A PostgreSQL of the caller's own on a free port of 127.0.0.1, which asks for passwords there, writes each
+/// statement to its log, and takes any user at its word on its socket.
+pub struct Postgres {
+    kept: Kept,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Postgres {
+    /// Starts one: with that certificate and key, both in PEM, it admits TLS only.
+    ///
+    /// # Panics
+    /// Where PostgreSQL is not installed or does not start.
+    #[must_use]
+    pub fn start(tls: Option<(&str, &str)>) -> Self {
+        // The port is free now; that nobody else takes it in the meantime is likely, and checked by the start.
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = listener.local_addr().expect("a bound listener has an address").port();
+        drop(listener);
+        let mut settings = vec![
+            "listen_addresses=127.0.0.1".to_owned(),
+            "log_statement=all".to_owned(),
+            "log_connections=on".to_owned(),
+            "log_min_messages=debug1".to_owned(),
+        ];
+        let kept = start_postgres(port, |data| {
+            let host = if tls.is_some() { "hostssl" } else { "host" };
+            let rules = format!("local all all trust\n{host} all all 127.0.0.1/32 scram-sha-256\n");
+            fs::write(data.join("pg_hba.conf"), rules).expect("a directory that can be written");
+            let Some((certificate, key)) = tls else { return settings };
+            for (name, content) in [("server.crt", certificate), ("server.key", key)] {
+                let path = data.join(name);
+                fs::write(&path, content).expect("a directory that can be written");
+                fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("a file of our own");
+                give_to_postgres(&path);
+            }
+            settings.push("ssl=on".to_owned());
+            settings
+        });
+        Self { kept, port }
+    }
+
+    /// URL of a database for any user, without a password.
+    #[must_use]
+    pub fn trusted_url(&self, user: &str, database: &str) -> String {
+        format!("postgres://{user}@localhost:{}/{database}?host={}", self.port, self.kept.directory.display())
+    }
+
+    /// What it has logged so far.
+    ///
+    /// # Panics
+    /// Where the log can't be read.
+    #[must_use]
+    pub fn log(&self) -> String {
+        let log = fs::read(self.kept.directory.join("log")).expect("a log");
+        String::from_utf8_lossy(&log).into_owned()
+    }
+}
+
+/// PostgreSQL refuses to run as root, so where we are root it has a user of its own.
+fn give_to_postgres(path: &Path) {
+    if is_root() {
+        let given = Command::new("chown").arg("postgres:").arg(path).status();
+        assert!(given.is_ok_and(|s| s.success()), "chown of {} to postgres", path.display());
+    }
+}
+
+/// Starts a server on a new cluster; `prepare` may write into its directory and names its settings.
+fn start_postgres(port: u16, prepare: impl FnOnce(&Path) -> Vec<String>) -> Kept {
     let binaries = postgres_binaries();
     let directory = TempDir::with_prefix("postgres-").expect("a temporary directory");
     let as_postgres = |program: &str| {
         let program = binaries.join(program);
-        // PostgreSQL refuses to run as root.
         if !is_root() {
             return Command::new(program);
         }
@@ -98,10 +171,7 @@ fn start_postgres() -> Kept {
         command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]).arg(program);
         command
     };
-    if is_root() {
-        let owned = Command::new("chown").arg("postgres:").arg(directory.path()).status();
-        assert!(owned.is_ok_and(|s| s.success()), "chown of {} to postgres", directory.path().display());
-    }
+    give_to_postgres(directory.path());
     let data = directory.path().join("data");
     let made = as_postgres("initdb")
         .args(["--no-sync", "--auth=trust", "--username=postgres", "--encoding=UTF8", "--locale=C", "-D"])
@@ -111,11 +181,16 @@ fn start_postgres() -> Kept {
     assert!(made.status.success(), "initdb: {}", String::from_utf8_lossy(&made.stderr));
     let mut server = as_postgres("postgres");
     server.arg("-D").arg(&data).arg("-k").arg(directory.path());
-    server.args(["-c", "listen_addresses=", "-c", "fsync=off", "-c", "max_connections=200"]);
+    server.arg("-p").arg(port.to_string());
+    server.args(["-c", "fsync=off", "-c", "max_connections=200"]);
+    prepare(&data).iter().for_each(|setting| {
+        server.args(["-c", setting]);
+    });
     let socket = directory.path().to_owned();
     Kept::start(directory, &server).wait_until("PostgreSQL", || {
-        let asked = Command::new(binaries.join("pg_isready")).arg("-q").arg("-h").arg(&socket).status();
-        asked.is_ok_and(|s| s.success())
+        let mut asked = Command::new(binaries.join("pg_isready"));
+        asked.arg("-q").arg("-h").arg(&socket).arg("-p").arg(port.to_string());
+        asked.status().is_ok_and(|s| s.success())
     })
 }
 

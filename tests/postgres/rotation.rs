@@ -1,0 +1,242 @@
+//! Rotations through the connection Secret, while pods log in all the time.
+
+use crate::{
+    cluster::Cluster,
+    server::{MASTER_PASSWORD, create, master},
+};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use service_common::testing::Postgres;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use streaming_operator::{
+    apply::{
+        connection::{Connection, ConnectionError, Target, server},
+        postgres::{Existing, Login, Password, Server, check},
+    },
+    metrics::Metrics,
+    plan::login::{Endpoint, Facts, ROTATION_INTERVAL, Record, Step, User, Why, plan},
+};
+
+struct Platform {
+    cluster: Cluster,
+    connection: Connection,
+    now: Timestamp,
+}
+
+impl Platform {
+    async fn new(postgres: &Postgres) -> Self {
+        create(postgres, "app").await;
+        let cluster = Cluster::default();
+        let target = Target { name: "tv-database".into(), labels: [].into(), owner: None };
+        let endpoint = Endpoint {
+            resource_id: "db-1".into(),
+            host: "127.0.0.1".into(),
+            reader: None,
+            port: postgres.port,
+            dbname: "app".into(),
+            ca: None,
+        };
+        let connection =
+            Connection { secrets: cluster.secrets(), metrics: Metrics::default(), target, endpoint };
+        Self { cluster, connection, now: Timestamp::UNIX_EPOCH }
+    }
+
+    async fn record(&self) -> Option<Record> {
+        self.connection.current().await.unwrap().map(|it| it.record)
+    }
+
+    async fn step(&self, refused: bool) -> Step {
+        let record = self.record().await;
+        plan(&Facts {
+            record: record.as_ref(),
+            endpoint: &self.connection.endpoint,
+            now: self.now,
+            interval: ROTATION_INTERVAL,
+            asked: None,
+            refused,
+            pods_rolled: true,
+        })
+    }
+
+    async fn carry_out(&self, step: &Step) -> Result<bool, ConnectionError> {
+        let from = self.record().await;
+        self.connection.carry_out(from.as_ref(), step, Existing::Grant, async { Ok(master()) }).await
+    }
+
+    /// One reconcile; returns what was done.
+    async fn reconcile(&self, refused: bool) -> Step {
+        let step = self.step(refused).await;
+        self.carry_out(&step).await.unwrap();
+        step
+    }
+
+    /// What a pod that starts now logs in with.
+    fn pod(&self) -> (Server, Login) {
+        let login = Login {
+            username: self.cluster.value("username").unwrap(),
+            password: Password::new(self.cluster.value("password").unwrap()),
+        };
+        (server(&self.connection.endpoint), login)
+    }
+}
+
+/// Three rotations of a password under load: one task is always a pod that starts, the others are old pods
+/// whose pool reconnects. A pod lives until the next rotation is through, as [`Facts::pods_rolled`] demands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn three_rotations_fail_no_login() {
+    const LOGINS_BETWEEN: u32 = 20;
+    let postgres = Postgres::start(None);
+    let mut platform = Platform::new(&postgres).await;
+    assert!(matches!(platform.reconcile(false).await, Step::Set { why: Why::New, .. }));
+    let mut users = vec![platform.pod().1.username];
+    let mut passwords = vec![platform.pod().1.password.reveal().to_owned()];
+    let total = AtomicU32::new(0);
+    for _ in 0..3 {
+        let (done, new, old) = (AtomicBool::new(false), AtomicU32::new(0), AtomicU32::new(0));
+        let old_pod = platform.pod();
+        platform.now += ROTATION_INTERVAL;
+        let logins = |count: &AtomicU32| count.load(Ordering::SeqCst);
+        let reached = |from: u32, count| async move {
+            while logins(count) < from + LOGINS_BETWEEN {
+                tokio::task::yield_now().await;
+            }
+        };
+        let starting = async {
+            while !done.load(Ordering::SeqCst) {
+                let (server, login) = platform.pod();
+                check(&server, &login).await.expect("a pod that starts");
+                new.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let reconnecting = async {
+            while !done.load(Ordering::SeqCst) {
+                check(&old_pod.0, &old_pod.1).await.expect("an old pod");
+                old.fetch_add(1, Ordering::SeqCst);
+            }
+        };
+        let rotating = async {
+            reached(0, &new).await;
+            let Step::Set { why: Why::Due, record } = platform.reconcile(false).await else {
+                panic!("a rotation is due")
+            };
+            let (before, before_old) = (logins(&new), logins(&old));
+            reached(before, &new).await;
+            reached(before_old, &old).await;
+            done.store(true, Ordering::SeqCst);
+            record
+        };
+        let (record, (), ()) = tokio::join!(rotating, starting, reconnecting);
+        assert_eq!(record.set_at, platform.now);
+        total.fetch_add(logins(&new) + logins(&old), Ordering::SeqCst);
+        users.push(platform.pod().1.username);
+        passwords.push(platform.pod().1.password.reveal().to_owned());
+    }
+    assert_eq!(users, ["app_platform_a", "app_platform_b", "app_platform_a", "app_platform_b"]);
+    let total = total.into_inner();
+    assert!(total >= 3 * 3 * LOGINS_BETWEEN, "{total} logins");
+    assert!(matches!(platform.reconcile(false).await, Step::Nothing { .. }));
+
+    // The server has written each statement down, and no password.
+    let log = postgres.log();
+    assert!(log.contains("ALTER ROLE \"app_platform_b\" WITH LOGIN"), "statements are logged");
+    assert!(log.contains("SCRAM-SHA-256$4096:"), "passwords come as verifiers");
+    passwords.push(MASTER_PASSWORD.to_owned());
+    assert!(passwords.iter().all(|password| !log.contains(password)), "a password is in the log");
+}
+
+#[tokio::test]
+async fn a_crash_before_the_secret_is_written_harms_nobody() {
+    let postgres = Postgres::start(None);
+    let mut platform = Platform::new(&postgres).await;
+    platform.reconcile(false).await;
+    platform.now += ROTATION_INTERVAL;
+    let (server, in_use) = platform.pod();
+    // Set, and lost with the process that set it.
+    let set = streaming_operator::apply::postgres::set_login;
+    set(&server, &master(), User::B, Existing::Grant).await.unwrap();
+    check(&server, &in_use).await.unwrap();
+    assert!(matches!(platform.reconcile(false).await, Step::Set { why: Why::Due, .. }));
+    let (_, next) = platform.pod();
+    check(&server, &next).await.unwrap();
+    check(&server, &in_use).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_late_leader_sets_no_password_that_is_in_use() {
+    let postgres = Postgres::start(None);
+    let mut platform = Platform::new(&postgres).await;
+    platform.reconcile(false).await;
+    platform.now += ROTATION_INTERVAL;
+    let (from, step) = (platform.record().await, platform.step(false).await);
+    platform.reconcile(false).await;
+    let (server, in_use) = platform.pod();
+    let unasked = async { panic!("the master is not needed") };
+    let late = platform.connection.carry_out(from.as_ref(), &step, Existing::Grant, unasked).await;
+    assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
+    check(&server, &in_use).await.unwrap();
+
+    // Somebody writes while the login is being set.
+    let step =
+        Step::Set { why: Why::Asked, record: Record { user: User::A, ..platform.record().await.unwrap() } };
+    let from = platform.record().await;
+    let cluster = platform.cluster.clone();
+    let meanwhile = async move {
+        let mut secret = json!(cluster.secret());
+        secret["metadata"]["resourceVersion"] = json!("99");
+        cluster.put(&secret);
+        Ok(master())
+    };
+    let late = platform.connection.carry_out(from.as_ref(), &step, Existing::Grant, meanwhile).await;
+    assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
+    assert_eq!(platform.pod().1, in_use);
+}
+
+#[tokio::test]
+async fn a_refused_login_is_replaced_and_a_new_host_keeps_it() {
+    let postgres = Postgres::start(None);
+    let mut platform = Platform::new(&postgres).await;
+    assert!(matches!(platform.connection.check().await, Err(ConnectionError::Missing(_))));
+    platform.reconcile(false).await;
+    platform.connection.check().await.unwrap();
+    platform.now += SignedDuration::from_hours(1);
+
+    let mut admin = crate::server::session(&platform.pod().0, &master()).await;
+    crate::server::run(&mut admin, "ALTER ROLE app_platform_a PASSWORD 'broken'").await.unwrap();
+    let refused = platform.connection.check().await;
+    assert!(matches!(refused, Err(ConnectionError::Login(error)) if error.is_refused()));
+    assert!(matches!(platform.reconcile(true).await, Step::Set { why: Why::Refused, .. }));
+    platform.connection.check().await.unwrap();
+
+    let before = platform.pod().1;
+    platform.connection.endpoint.host = "localhost".into();
+    let step = platform.step(false).await;
+    assert!(matches!(step, Step::Rewrite { .. }));
+    let unasked = async { panic!("the master is not needed") };
+    let from = platform.record().await;
+    platform.connection.carry_out(from.as_ref(), &step, Existing::Grant, unasked).await.unwrap();
+    assert_eq!(platform.pod().1, before);
+    assert_eq!(platform.cluster.value("host").as_deref(), Some("localhost"));
+    platform.connection.check().await.unwrap();
+    assert!(matches!(platform.step(false).await, Step::Nothing { .. }));
+}
+
+#[tokio::test]
+async fn the_secret_of_an_embedded_database_is_not_overwritten() {
+    let postgres = Postgres::start(None);
+    let platform = Platform::new(&postgres).await;
+    let embedded = json!({"metadata": {"name": "tv-database"}, "data": {"username": "cGxhdGZvcm0=", "password": "eA=="}});
+    platform.cluster.put(&embedded);
+    let step = plan(&Facts {
+        record: None,
+        endpoint: &platform.connection.endpoint,
+        now: platform.now,
+        interval: ROTATION_INTERVAL,
+        asked: None,
+        refused: false,
+        pods_rolled: true,
+    });
+    let unasked = async { panic!("the master is not needed") };
+    let kept = platform.connection.carry_out(None, &step, Existing::Grant, unasked).await;
+    assert!(matches!(kept, Err(ConnectionError::NotOurs(_))), "{kept:?}");
+    assert_eq!(platform.cluster.value("password").as_deref(), Some("x"));
+}
