@@ -95,17 +95,20 @@ impl Budget {
     /// Waits for a token, and tells how long it took.
     ///
     /// # Errors
-    /// [`Exhausted`] when there was none within [`PATIENCE`].
+    /// [`Exhausted`] when there is none within [`PATIENCE`]: at once where that can be told beforehand, so that
+    /// reconciles of a throttled account don't take the places of others.
     pub async fn take(self: &Arc<Self>, asker: Asker) -> Result<Duration, Exhausted> {
         let asked_at = Instant::now();
-        let Some(turn) = self.ask(asker, asked_at) else { return Ok(Duration::ZERO) };
+        let Some(turn) = self.ask(asker, asked_at)? else { return Ok(Duration::ZERO) };
         match timeout(PATIENCE, turn).await {
             Ok(Ok(())) => Ok(asked_at.elapsed()),
-            Ok(Err(_)) | Err(_) => {
-                let rate = self.state().rate;
-                Err(Exhausted { service: self.service, rate, patience: PATIENCE })
-            }
+            // Its turn was put off by platforms that asked after it.
+            Ok(Err(_)) | Err(_) => Err(self.exhausted(self.state().rate)),
         }
+    }
+
+    fn exhausted(&self, rate: f64) -> Exhausted {
+        Exhausted { service: self.service, rate, patience: PATIENCE }
     }
 
     /// Calls a second, now.
@@ -128,12 +131,15 @@ impl Budget {
     }
 
     /// A token at once (`None`), or the turn to wait for.
-    fn ask(self: &Arc<Self>, asker: Asker, now: Instant) -> Option<oneshot::Receiver<()>> {
+    fn ask(self: &Arc<Self>, asker: Asker, now: Instant) -> Result<Option<oneshot::Receiver<()>>, Exhausted> {
         let mut state = self.state();
         state.advance(self.limits, now);
         if state.turns.is_empty() && state.tokens >= 1.0 {
             state.tokens -= 1.0;
-            return None;
+            return Ok(None);
+        }
+        if state.wait_of(&asker) > PATIENCE {
+            return Err(self.exhausted(state.rate));
         }
         let (granted, turn) = oneshot::channel();
         if !state.waiting.contains_key(&asker) {
@@ -144,7 +150,7 @@ impl Budget {
             state.is_served = true;
             tokio::spawn(Arc::clone(self).serve());
         }
-        Some(turn)
+        Ok(Some(turn))
     }
 
     /// Hands tokens out as they come, until nobody waits.
@@ -185,6 +191,17 @@ impl State {
         self.at = now;
         self.tokens = (self.tokens + passed * self.rate).min(limits.burst);
         self.rate = (self.rate + limits.rate * passed / RECOVERY.as_secs_f64()).min(limits.rate);
+    }
+
+    /// How long another call of this asker would wait: for those that it waits for already, and for as many of
+    /// each other's.
+    fn wait_of(&self, asker: &Asker) -> Duration {
+        let waiting =
+            |calls: &VecDeque<oneshot::Sender<()>>| calls.iter().filter(|it| !it.is_closed()).count();
+        let own = self.waiting.get(asker).map_or(0, waiting);
+        let others = self.waiting.iter().filter(|(other, _)| *other != asker);
+        let before = own + others.map(|(_, calls)| waiting(calls).min(own + 1)).sum::<usize>();
+        Duration::from_secs_f64(((before + 1) as f64 - self.tokens).max(0.0) / self.rate)
     }
 
     /// The call whose turn it is. Who asked for it goes to the end, if it waits for more.
@@ -260,7 +277,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn who_waits_too_long_is_told_why() {
         let budget = drained(TEN).await;
-        let outcomes = flood(&budget, &platform("loops"), 100).await.join_all().await;
+        let started = Instant::now();
+        let mut tasks = flood(&budget, &platform("loops"), 100).await;
+        let first = tasks.join_next().await.unwrap().unwrap();
+        assert!(first.is_err() && started.elapsed() < Duration::from_millis(10), "told at once: {first:?}");
+        let mut outcomes = tasks.join_all().await;
+        outcomes.push(first);
         let served = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
         assert!((45..=50).contains(&served), "{served}");
         let refusal = outcomes.into_iter().find_map(Result::err).unwrap().to_string();

@@ -44,17 +44,16 @@ impl HttpConnector for Cloud {
     }
 }
 
-fn accounts(cloud: &Cloud) -> Accounts {
+async fn accounts(cloud: &Cloud) -> Accounts {
     let never = |_| std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>();
     let kube = Client::new(tower::service_fn(never), "default");
     let accounts = Accounts::new(kube, Metrics::default());
     let own = aws_sdk_sqs::config::Credentials::new("own", "own", None, None, "tests");
-    let base = SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
+    let base = aws_config::defaults(BehaviorVersion::latest())
+        .region(Region::new("eu-central-1"))
         .credentials_provider(SharedCredentialsProvider::new(own))
-        .http_client(cloud.http())
-        .build();
-    accounts.base.set(base).unwrap();
+        .http_client(cloud.http());
+    accounts.base.set(base.load().await).unwrap();
     accounts
 }
 
@@ -70,7 +69,7 @@ fn aws(namespace: &str, name: &str) -> Aws {
 #[tokio::test]
 async fn a_role_is_assumed_under_the_platforms_own_external_id() {
     let cloud = Cloud::default();
-    let accounts = accounts(&cloud);
+    let accounts = accounts(&cloud).await;
     let ours = accounts.account("media", &aws("media", "tv"), None).await.unwrap();
     let theirs = accounts.account("other", &aws("other", "tv"), None).await.unwrap();
     assert!(ours != theirs, "one role, but the trust is in the external id");
