@@ -35,8 +35,12 @@ lint() {
 
 unit() {
   ensure_cargo_tools "$FAKECLOUD_TOOL"
+  # Calls to AWS that the tests make, for the last of these.
+  export STREAMING_OPERATOR_AWS_CALLS=$LOGS/aws-calls.$$
+  rm -f "$STREAMING_OPERATOR_AWS_CALLS"
   suite "Rust: unit, golden" "Summary|tests? run" unit_tests
   suite "Rust: API server" "^test result" apiserver_tests
+  check "IAM policy: calls as recorded" iam_test
   suite "web: unit" "^ *Tests " web_tests
   suite "browser: application" "^(# |ℹ )pass" browser_tests
 }

@@ -2,9 +2,17 @@
 //!
 //! Which endpoints and roles a platform may name is decided in validate, before anything here is asked for.
 
+mod budget;
+pub mod iam;
+mod pace;
+#[cfg(debug_assertions)]
+mod record;
+
+pub use pace::on_behalf_of;
+
 use crate::{
     metrics::Metrics,
-    platform::{Aws, Credentials},
+    platform::{AssumedRole, Aws, Credentials},
 };
 use aws_config::{BehaviorVersion, Region, SdkConfig, sts::AssumeRoleProvider};
 use aws_sdk_sqs::{
@@ -18,6 +26,7 @@ use aws_smithy_runtime_api::client::orchestrator::Metadata;
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
+use pace::{Budgets, Payer};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
@@ -25,10 +34,10 @@ use std::{
 };
 use tokio::sync::OnceCell;
 
-/// Longest that one try of a call may take.
-const ATTEMPT: Duration = Duration::from_secs(10);
+/// Longest that one try of a call may take, the wait for its turn included.
+const ATTEMPT: Duration = Duration::from_secs(10).saturating_add(budget::PATIENCE);
 /// Longest that a call with its retries may take.
-const OPERATION: Duration = Duration::from_secs(25);
+const OPERATION: Duration = Duration::from_secs(25).saturating_add(budget::PATIENCE);
 /// How often a call is tried.
 const TRIES: u32 = 3;
 /// Name of the sessions of assumed roles, as it shows in CloudTrail.
@@ -68,7 +77,7 @@ struct Key {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Rights {
     Operator,
-    Role(String),
+    Role(AssumedRole),
     Secret { namespace: String, name: String, content_hash: String },
 }
 
@@ -105,19 +114,21 @@ pub struct Accounts {
     metrics: Metrics,
     base: Arc<OnceCell<SdkConfig>>,
     made: Arc<Mutex<HashMap<Key, Account>>>,
+    budgets: Budgets,
 }
 
 impl Accounts {
     /// None made yet. They come from the process's own configuration: its environment, files and pod identity.
     #[must_use]
     pub fn new(kube: Client, metrics: Metrics) -> Self {
-        Self { kube, metrics, base: Arc::default(), made: Arc::default() }
+        let budgets = Budgets::new(metrics.clone());
+        Self { kube, metrics, base: Arc::default(), made: Arc::default(), budgets }
     }
 
     /// Likewise, from a configuration that is there.
     #[must_use]
     pub fn with_config(kube: Client, metrics: Metrics, config: SdkConfig) -> Self {
-        Self { kube, metrics, base: Arc::new(OnceCell::new_with(Some(config))), made: Arc::default() }
+        Self { base: Arc::new(OnceCell::new_with(Some(config))), ..Self::new(kube, metrics) }
     }
 
     /// The account of a platform. `content_hash` is that of the Secret with the credentials, where there is
@@ -175,8 +186,12 @@ impl Accounts {
         match &key.rights {
             Rights::Operator => {}
             Rights::Role(role) => {
-                let provider =
-                    AssumeRoleProvider::builder(role).session_name(SESSION).configure(&own).build().await;
+                let provider = AssumeRoleProvider::builder(&role.arn)
+                    .external_id(&role.external_id)
+                    .session_name(SESSION)
+                    .configure(&own)
+                    .build()
+                    .await;
                 config.set_credentials_provider(Some(SharedCredentialsProvider::new(provider)));
             }
             Rights::Secret { namespace, name, .. } => {
@@ -184,7 +199,7 @@ impl Accounts {
                 config.set_credentials_provider(Some(SharedCredentialsProvider::new(keys)));
             }
         }
-        Ok(clients(&config.build(), key, &self.metrics))
+        Ok(clients(&config.build(), key, &self.metrics, &self.budgets))
     }
 
     async fn read_keys(
@@ -218,16 +233,47 @@ impl Accounts {
 }
 
 impl Account {
-    /// What tells it apart from others, as a key of maps.
+    /// Whose listings it may share.
     #[must_use]
-    pub fn identity(&self) -> AccountId {
-        AccountId(Arc::clone(&self.key))
+    pub fn circle(&self) -> Circle {
+        let rights = match &self.key.rights {
+            Rights::Operator => "operator".to_owned(),
+            // All but the platform's name: a role may trust a namespace, and another one not.
+            Rights::Role(role) => {
+                let namespace = role.external_id.rsplit_once('/').map_or("", |(namespace, _)| namespace);
+                format!("{} {namespace}", role.arn)
+            }
+            Rights::Secret { content_hash, .. } => content_hash.clone(),
+        };
+        let Key { region, endpoint_url, rights: _ } = &*self.key;
+        Circle { region: region.clone(), endpoint_url: endpoint_url.clone(), rights }
     }
 }
 
-/// What tells an account apart from others.
+/// Accounts that are the same one, reached with the same rights: what one of them may read, the others may.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct AccountId(Arc<Key>);
+pub struct Circle {
+    region: String,
+    endpoint_url: Option<String>,
+    rights: String,
+}
+
+impl Key {
+    /// The account that AWS counts calls for: that of the role, or of the same keys, whichever Secret holds them.
+    fn payer(&self) -> Payer {
+        let account = match &self.rights {
+            Rights::Operator => "operator",
+            // arn:partition:iam::account:role/name
+            Rights::Role(role) => role.arn.split(':').nth(4).unwrap_or_default(),
+            Rights::Secret { content_hash, .. } => content_hash,
+        };
+        Payer {
+            account: account.to_owned(),
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+        }
+    }
+}
 
 impl Rights {
     fn is_replaced_by(&self, other: &Self) -> bool {
@@ -248,21 +294,37 @@ async fn load(region: &str) -> SdkConfig {
         .region(Region::new(region.to_owned()))
         .timeout_config(timeouts)
         .retry_config(RetryConfig::standard().with_max_attempts(TRIES))
+        .http_client(pace::http_client())
         .load()
         .await
 }
 
 /// Clients from a configuration that is complete.
-fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics) -> Account {
+fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics, budgets: &Budgets) -> Account {
     let counter = |service| CountAttempts { service, metrics: metrics.clone() };
-    let sqs = aws_sdk_sqs::config::Builder::from(config).interceptor(counter("sqs")).build();
+    let (payer, http) = (key.payer(), config.http_client().unwrap_or_else(pace::http_client));
+    let pace = |service| budgets.pace(&payer, service, http.clone());
+    let sqs = aws_sdk_sqs::config::Builder::from(config)
+        .interceptor(counter("sqs"))
+        .interceptor(pace("sqs"))
+        .http_client(pace("sqs"))
+        .build();
     let s3 = aws_sdk_s3::config::Builder::from(config)
         .interceptor(counter("s3"))
+        .interceptor(pace("s3"))
+        .http_client(pace("s3"))
         .force_path_style(key.endpoint_url.is_some())
         .build();
-    let rds = aws_sdk_rds::config::Builder::from(config).interceptor(counter("rds")).build();
-    let secrets =
-        aws_sdk_secretsmanager::config::Builder::from(config).interceptor(counter("secretsmanager")).build();
+    let rds = aws_sdk_rds::config::Builder::from(config)
+        .interceptor(counter("rds"))
+        .interceptor(pace("rds"))
+        .http_client(pace("rds"))
+        .build();
+    let secrets = aws_sdk_secretsmanager::config::Builder::from(config)
+        .interceptor(counter("secretsmanager"))
+        .interceptor(pace("secretsmanager"))
+        .http_client(pace("secretsmanager"))
+        .build();
     Account {
         rds: aws_sdk_rds::Client::from_conf(rds),
         secrets: aws_sdk_secretsmanager::Client::from_conf(secrets),
@@ -293,6 +355,8 @@ impl Intercept for CountAttempts {
     ) -> Result<(), BoxError> {
         let operation = bag.load::<Metadata>().map_or("unknown", Metadata::name);
         let status = context.response().map_or_else(|| "none".to_owned(), |it| it.status().to_string());
+        #[cfg(debug_assertions)]
+        record::call(self.service, operation)?;
         self.metrics.aws_call(self.service, operation, status);
         Ok(())
     }
@@ -340,3 +404,6 @@ pub fn code<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> Option<&str> 
 pub fn is_no_queue<E: ProvideErrorMetadata, R>(error: &SdkError<E, R>) -> bool {
     code(error).is_some_and(|code| code.ends_with("NonExistentQueue") || code.ends_with("QueueDoesNotExist"))
 }
+
+#[cfg(test)]
+mod tests;

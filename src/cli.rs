@@ -3,11 +3,12 @@
 use crate::{
     admin,
     api::StreamingPlatform,
+    aws::iam::PolicyArgs,
     controller::{Controller, Replica, lease::Timing, rbac},
     metrics::Metrics,
     plan::preview::preview,
     queue_cli::{self, QueueArgs},
-    settings::{Images, RolePattern, Settings},
+    settings::{self, Images, RolePattern, Settings},
 };
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -51,6 +52,8 @@ enum Command {
         #[arg(long)]
         leader_election: bool,
     },
+    /// Print the IAM policy of the operator, or of a platform's pods, as JSON
+    IamPolicy(PolicyArgs),
     /// Send messages again, cancel or retry a transcode
     Queue(Box<QueueArgs>),
     /// Print completions for a shell
@@ -103,6 +106,16 @@ struct SettingsArgs {
         help_heading = "Limits of platforms"
     )]
     allowed_role_arns: Vec<RolePattern>,
+    /// What external ids begin with by which roles are assumed: PREFIX/namespace/platform
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        value_parser = settings::external_id_prefix,
+        env = "STREAMING_OPERATOR_EXTERNAL_ID_PREFIX",
+        default_value = settings::EXTERNAL_ID_PREFIX,
+        help_heading = "Limits of platforms"
+    )]
+    external_id_prefix: String,
     /// Namespaces whose platforms may act in AWS as the operator itself; `*` is any; none when left out
     #[arg(
         long,
@@ -176,6 +189,7 @@ impl Cli {
             Command::Crd => print_yaml(&StreamingPlatform::crd()),
             Command::Rbac { leader_election: false } => print_yaml(&rbac::rules()),
             Command::Rbac { leader_election: true } => print_yaml(&rbac::leader_election_rules()),
+            Command::IamPolicy(args) => print_policy(&args),
             Command::Queue(args) => run_queue(*args),
             Command::Completions { shell } => {
                 clap_complete::generate(shell, &mut Self::command(), "streaming-operator", &mut io::stdout());
@@ -191,6 +205,11 @@ impl Cli {
             }
         }
     }
+}
+
+fn print_policy(args: &PolicyArgs) -> anyhow::Result<()> {
+    let policy = serde_json::to_string_pretty(&args.document()?)?;
+    Ok(writeln!(io::stdout(), "{policy}")?)
 }
 
 fn run_queue(args: QueueArgs) -> anyhow::Result<()> {
@@ -279,6 +298,7 @@ impl From<SettingsArgs> for Settings {
             },
             allowed_aws_endpoints: args.allowed_aws_endpoints,
             allowed_roles: args.allowed_role_arns,
+            external_id_prefix: args.external_id_prefix,
             operator_identity_namespaces: args.operator_identity_namespaces,
             watch_namespaces: args.watch_namespaces,
             resync: args.resync,

@@ -21,6 +21,8 @@ pub struct Metrics {
     running: Gauge,
     writes: Family<Write, Counter>,
     aws_calls: Family<AwsCall, Counter>,
+    aws_wait_seconds: Family<Service, Histogram>,
+    aws_throttles: Family<Service, Counter>,
     jobs: Family<State, Gauge>,
     messages: Family<State, Gauge>,
     leader: Gauge,
@@ -42,6 +44,11 @@ struct AwsCall {
     service: &'static str,
     operation: String,
     status: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Service {
+    service: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -73,6 +80,10 @@ impl Default for Metrics {
             running: Gauge::default(),
             writes: Family::default(),
             aws_calls: Family::default(),
+            aws_wait_seconds: Family::new_with_constructor(|| {
+                Histogram::new(exponential_buckets(0.001, 4.0, 8))
+            }),
+            aws_throttles: Family::default(),
             jobs: Family::default(),
             messages: Family::default(),
             leader: Gauge::default(),
@@ -103,6 +114,16 @@ impl Metrics {
         self.aws_calls
             .get_or_create(&AwsCall { service, operation: operation.into(), status: status.into() })
             .inc();
+    }
+
+    /// Notes that a try of a call took a token of its account's budget, and how long it waited for it.
+    pub fn aws_waited(&self, service: &'static str, waited: Duration) {
+        self.aws_wait_seconds.get_or_create(&Service { service }).observe(waited.as_secs_f64());
+    }
+
+    /// Counts an answer by which AWS says that there were too many calls.
+    pub fn aws_throttled(&self, service: &'static str) {
+        self.aws_throttles.get_or_create(&Service { service }).inc();
     }
 
     /// Replaces what one platform added to the gauges by what it adds now.
@@ -150,6 +171,16 @@ impl Metrics {
             "Calls to AWS by service, operation and status",
             self.aws_calls.clone(),
         );
+        registry.register(
+            "aws_wait_seconds",
+            "How long tries of calls to AWS waited for a token of their account's budget, by service",
+            self.aws_wait_seconds.clone(),
+        );
+        registry.register(
+            "aws_throttles",
+            "Answers of AWS that there were too many calls, by service",
+            self.aws_throttles.clone(),
+        );
         registry.register("jobs", "Transcoding Jobs of all platforms, by state", self.jobs.clone());
         registry.register("queue_messages", "Messages of all platforms, by state", self.messages.clone());
         registry.register("leader", "1 while this process leads", self.leader.clone());
@@ -170,6 +201,8 @@ mod tests {
         metrics.work(2, 1);
         metrics.wrote("apply", "Deployment");
         metrics.aws_call("sqs", "ReceiveMessage", "ok");
+        metrics.aws_waited("rds", Duration::from_millis(250));
+        metrics.aws_throttled("rds");
         metrics.load(Load::default(), Load { running: 3, visible: 5, ..Load::default() });
         metrics
             .load(Load { running: 3, visible: 5, ..Load::default() }, Load { running: 1, ..Load::default() });
@@ -182,6 +215,8 @@ mod tests {
             "streaming_operator_work_running 1",
             "streaming_operator_kubernetes_writes_total{verb=\"apply\",kind=\"Deployment\"} 1",
             "streaming_operator_aws_calls_total{service=\"sqs\",operation=\"ReceiveMessage\",status=\"ok\"} 1",
+            "streaming_operator_aws_wait_seconds_count{service=\"rds\"} 1",
+            "streaming_operator_aws_throttles_total{service=\"rds\"} 1",
             "streaming_operator_jobs{state=\"running\"} 1",
             "streaming_operator_queue_messages{state=\"visible\"} 0",
             "streaming_operator_leader 1",

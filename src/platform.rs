@@ -158,13 +158,31 @@ pub struct Aws {
     pub tags: BTreeMap<String, String>,
 }
 
+/// A role, and for whom it is assumed.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct AssumedRole {
+    /// Its ARN.
+    pub arn: String,
+    /// What the operator says to STS, and the role's trust policy compares: `<prefix>/<namespace>/<platform>`.
+    pub external_id: String,
+}
+
+impl AssumedRole {
+    /// The role as one platform assumes it. The platform has no say in the external id, so that none can pass
+    /// for another. The prefix is the administrator's.
+    #[must_use]
+    pub fn new(arn: &str, prefix: &str, namespace: &str, platform: &str) -> Self {
+        Self { arn: arn.to_owned(), external_id: format!("{prefix}/{namespace}/{platform}") }
+    }
+}
+
 /// With whose rights the operator calls AWS.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Credentials {
     /// The operator's own.
     Operator,
     /// Those of a role that the operator assumes.
-    Role(String),
+    Role(AssumedRole),
     /// Keys in a Secret of the platform's namespace.
     Secret(String),
 }

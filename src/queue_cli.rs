@@ -13,7 +13,8 @@ use crate::{
         sqs,
     },
     metrics::Metrics,
-    platform::{Aws, Credentials},
+    platform::{AssumedRole, Aws, Credentials},
+    settings,
 };
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use aws_sdk_s3::types::ObjectVersion;
@@ -53,6 +54,15 @@ pub struct QueueArgs {
     /// Reach AWS at this URL instead of spec.aws.endpointURL, for example through a port-forward
     #[arg(long, global = true)]
     endpoint_url: Option<String>,
+    /// What the operator's external ids begin with, where the platform names a role
+    #[arg(
+        long,
+        global = true,
+        value_parser = settings::external_id_prefix,
+        env = "STREAMING_OPERATOR_EXTERNAL_ID_PREFIX",
+        default_value = settings::EXTERNAL_ID_PREFIX
+    )]
+    external_id_prefix: String,
     /// Say what would be done and do nothing
     #[arg(long, global = true)]
     dry_run: bool,
@@ -127,7 +137,9 @@ impl Session {
             bail!("{namespace}/{name} has no spec.transcoding");
         };
         let credentials = match (&aws.role_arn, &aws.credentials_secret_ref) {
-            (Some(role), _) => Credentials::Role(role.clone()),
+            (Some(role), _) => {
+                Credentials::Role(AssumedRole::new(role, &args.external_id_prefix, namespace, &name))
+            }
             (None, Some(secret)) => Credentials::Secret(secret.name.clone()),
             (None, None) => Credentials::Operator,
         };

@@ -2,6 +2,11 @@
 
 use std::{str::FromStr, time::Duration};
 
+/// What external ids begin with where nothing else is said.
+pub const EXTERNAL_ID_PREFIX: &str = "streaming-operator";
+/// Longest prefix. With namespace and name it stays far below the 1,224 characters of the STS API Reference.
+const MAX_EXTERNAL_ID_PREFIX: usize = 128;
+
 /// Settings of the operator, from its command line.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -11,6 +16,8 @@ pub struct Settings {
     pub allowed_aws_endpoints: Vec<String>,
     /// Which roles a namespace may assume; empty: none.
     pub allowed_roles: Vec<RolePattern>,
+    /// What external ids begin with by which the operator assumes roles; different for each operator of an account.
+    pub external_id_prefix: String,
     /// Namespaces whose platforms may act in AWS with the operator's own identity (`*`: all); empty: none.
     pub operator_identity_namespaces: Vec<String>,
     /// Namespaces that are watched; empty: all.
@@ -95,6 +102,18 @@ impl FromStr for RolePattern {
     }
 }
 
+/// A prefix of external ids: characters that the STS API Reference admits in them, but for the `/` that ends it.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn external_id_prefix(text: &str) -> Result<String, &'static str> {
+    let taken = |c: char| c.is_ascii_alphanumeric() || "_+=,.@:-".contains(c);
+    if text.is_empty() || text.len() > MAX_EXTERNAL_ID_PREFIX || !text.chars().all(taken) {
+        return Err("expected 1 to 128 letters, digits or any of _+=,.@:-");
+    }
+    Ok(text.to_owned())
+}
+
 impl RolePattern {
     fn admits(&self, namespace: &str, role_arn: &str) -> bool {
         (self.namespace == "*" || self.namespace == namespace)
@@ -141,6 +160,7 @@ mod tests {
             images: Images::named(str::to_owned),
             allowed_aws_endpoints: Vec::new(),
             allowed_roles: Vec::new(),
+            external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
             operator_identity_namespaces: Vec::new(),
             watch_namespaces: Vec::new(),
             resync: Duration::from_secs(600),

@@ -18,7 +18,7 @@ use crate::{
     },
     observe::Observed,
     plan,
-    platform::{Aws, AwsDatabase, Credentials, Data, Embedded, PlatformName},
+    platform::{AssumedRole, Aws, AwsDatabase, Credentials, Data, Embedded, PlatformName},
     quantity,
     settings::Settings,
 };
@@ -94,7 +94,7 @@ pub(crate) fn resolve(
         generation: resource.metadata.generation.unwrap_or_default(),
         suspended: spec.suspend.unwrap_or_default(),
         size,
-        aws: spec.aws.as_ref().map(|aws| resolve_aws(aws, &mut findings)),
+        aws: None,
         components: component::resolve(spec, size, settings, &mut findings),
         database: spec.database.as_ref().and_then(|it| database(it, size, settings, &mut findings)),
         cache: spec.cache.as_ref().and_then(|it| cache(it, size, settings, &mut findings)),
@@ -103,6 +103,7 @@ pub(crate) fn resolve(
         confirmed_restore: annotation(names::ANNOTATION_CONFIRM_RESTORE),
         namespace,
     };
+    platform.aws = spec.aws.as_ref().map(|aws| resolve_aws(aws, &platform, settings, &mut findings));
     if let Some(spec) = spec.database.as_ref().filter(|it| it.provider == DatabaseProvider::Aws) {
         platform.database =
             database::resolve(spec, &platform, &mut findings).map(|it| Data::Aws(Box::new(it)));
@@ -152,10 +153,11 @@ pub(crate) fn refusals(platform: &Platform, settings: &Settings) -> Vec<Invalid>
     let Some(aws) = &platform.aws else { return Vec::new() };
     let namespace = &platform.namespace;
     match &aws.credentials {
-        Credentials::Role(role) if !settings.admits_role(namespace, role) => refuse(
+        Credentials::Role(role) if !settings.admits_role(namespace, &role.arn) => refuse(
             "spec.aws.roleARN",
             format!(
-                "namespace {namespace} may not assume {role}; ask the administrator to add it to the operator's --allowed-role-arns"
+                "namespace {namespace} may not assume {}; ask the administrator to add it to the operator's --allowed-role-arns",
+                role.arn
             ),
         ),
         // Where the operator calls nothing in AWS, the section is for pods.
@@ -182,10 +184,13 @@ pub(crate) fn refusals(platform: &Platform, settings: &Settings) -> Vec<Invalid>
     findings.0
 }
 
-fn resolve_aws(aws: &api::Aws, findings: &mut Findings) -> Aws {
+fn resolve_aws(aws: &api::Aws, platform: &Platform, settings: &Settings, findings: &mut Findings) -> Aws {
+    let assumed = |role: &str| {
+        AssumedRole::new(role, &settings.external_id_prefix, &platform.namespace, platform.name.as_str())
+    };
     let credentials = match (&aws.role_arn, &aws.credentials_secret_ref) {
         (None, None) => Credentials::Operator,
-        (Some(role), None) => Credentials::Role(role.clone()),
+        (Some(role), None) => Credentials::Role(assumed(role)),
         (None, Some(secret)) => Credentials::Secret(secret.name.clone()),
         (Some(_), Some(_)) => {
             findings.invalid("spec.aws", "set roleARN or credentialsSecretRef, not both");

@@ -132,6 +132,9 @@ unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not bi
 # More at a time than there are processors: these tests wait for controllers most of the time.
 apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-threads 6; }
 
+# Compares the operator's policy with what all tests before recorded.
+iam_test() { cargo test --locked --workspace --test iam -- --ignored; }
+
 # One of them wants the node port that a platform has which an earlier run left.
 cluster_tests() {
   platform_delete

@@ -19,7 +19,7 @@ use std::{
 };
 use streaming_operator::{
     plan::preview::preview,
-    settings::{Images, RolePattern, Settings},
+    settings::{EXTERNAL_ID_PREFIX, Images, RolePattern, Settings},
 };
 
 const PLATFORMS: &str = "/apis/streamingplatform.dev/v1alpha1/namespaces";
@@ -138,6 +138,7 @@ fn settings() -> Settings {
     Settings {
         images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".into()],
+        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".into()],
         allowed_roles: vec![RolePattern {
             namespace: "*".into(),

@@ -34,6 +34,8 @@ fn rendered() -> Result<String> {
     metrics.reconciled("Applied", Duration::from_millis(1));
     metrics.wrote("apply", "Deployment");
     metrics.aws_call("sqs", "ReceiveMessage", "ok");
+    metrics.aws_waited("sqs", Duration::ZERO);
+    metrics.aws_throttled("sqs");
     metrics.load(Load::default(), Load::default());
     Ok(metrics.render()?)
 }

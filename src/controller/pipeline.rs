@@ -14,6 +14,7 @@ use crate::{
         self,
         cluster::{Applied, Applier},
     },
+    aws,
     kinds::PlatformKey,
     metrics::{Load, Metrics},
     observe::{
@@ -99,13 +100,13 @@ impl Pipeline {
             self.forget(key);
             return Outcome::Deleted.into();
         };
-        let pass = async {
+        let pass = aws::on_behalf_of(key.clone(), async {
             if resource.meta().deletion_timestamp.is_some() {
                 Box::pin(self.finalize(key, &resource)).await
             } else {
                 Box::pin(self.pass(key, &resource)).await
             }
-        };
+        });
         if let Ok(done) = tokio::time::timeout(LIMIT, pass).await {
             return done;
         }

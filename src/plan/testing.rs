@@ -7,7 +7,7 @@ use crate::{
     kinds::{Kind, ObjectKey},
     observe::{self, Observed, Reference, Referenced},
     platform::Platform,
-    settings::{Images, Settings},
+    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
     validate::validate,
 };
 use kube::api::DynamicObject;
@@ -26,6 +26,7 @@ pub(crate) fn settings() -> Settings {
     Settings {
         images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".to_owned()],
+        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".to_owned()],
         allowed_roles: vec![crate::settings::RolePattern {
             namespace: "media".to_owned(),

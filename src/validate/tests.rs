@@ -75,7 +75,9 @@ fn what_the_administrator_allows_is_used() {
     ))
     .unwrap();
     let aws = platform.aws.unwrap();
-    assert_eq!(aws.credentials, Credentials::Role(role.to_owned()));
+    let Credentials::Role(assumed) = aws.credentials else { panic!("{:?}", aws.credentials) };
+    assert_eq!(assumed.arn, role);
+    assert_eq!(assumed.external_id, "streaming-operator/media/tv");
     assert_eq!(aws.endpoint_url.as_deref(), Some("http://172.31.240.1:4566"));
 }
 

@@ -17,7 +17,7 @@ use streaming_operator::{
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
     observe::cluster::Cluster,
-    settings::{Images, Settings},
+    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -148,6 +148,7 @@ pub fn settings(namespace: &str) -> Settings {
     Settings {
         images: Images::named(|name| format!("test/{name}:1")),
         allowed_aws_endpoints: Vec::new(),
+        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: Vec::new(),
         allowed_roles: Vec::new(),
         watch_namespaces: vec![namespace.to_owned()],

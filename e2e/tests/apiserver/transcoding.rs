@@ -259,12 +259,23 @@ async fn queues_and_buckets_are_made_once_and_what_drifts_comes_back() -> Result
 
     s3.delete_public_access_block().bucket(scene.input()).send().await?;
     s3.delete_bucket_cors().bucket(scene.input()).send().await?;
+    sqs.untag_queue().queue_url(scene.queue()).tag_keys("team").send().await?;
     spec["transcoding"]["maxAttempts"] = json!(2);
-    scene.test.apply("tv", spec).await?;
-    eventually("both are back", DEADLINE, async || {
+    scene.test.apply("tv", spec.clone()).await?;
+    eventually("all are back", DEADLINE, async || {
         s3.get_public_access_block().bucket(scene.input()).send().await?;
         s3.get_bucket_cors().bucket(scene.input()).send().await?;
-        Ok(Check::Done(()))
+        let tags = sqs.list_queue_tags().queue_url(scene.queue()).send().await?.tags.unwrap_or_default();
+        Ok(if tags.contains_key("team") { Check::Done(()) } else { Check::NotYet(format!("{tags:?}")) })
+    })
+    .await?;
+
+    // Nothing is left of the rules when the last origin goes.
+    spec["transcoding"]["input"] = json!({"deletionPolicy": "Delete"});
+    scene.test.apply("tv", spec).await?;
+    eventually("no rule is left", DEADLINE, async || {
+        let rules = s3.get_bucket_cors().bucket(scene.input()).send().await;
+        Ok(if rules.is_err() { Check::Done(()) } else { Check::NotYet(format!("{rules:?}")) })
     })
     .await?;
     scene.test.operator.stop().await
@@ -288,8 +299,12 @@ async fn an_upload_becomes_a_job_and_its_duplicates_meet_in_it() -> Result<()> {
         .await?;
     scene.end(&name, End::Done).await?;
     scene.until_settled(&name, "Succeeded").await?;
-    // Late, once all is over.
+    // Late, once all is over; and twice in one message, which is taken apart.
     aws.send(scene.queue(), &upload.event()).await?;
+    let mut twice: Value = serde_json::from_str(&upload.event())?;
+    let record = twice["Records"][0].clone();
+    twice["Records"] = json!([record, record]);
+    aws.send(scene.queue(), &twice.to_string()).await?;
     scene.until_queue_is_empty().await?;
     assert_eq!(scene.jobs().await?.len(), 1);
     assert_eq!(scene.outcomes(2).await?, [(Outcome::Running, 1), (Outcome::Succeeded, 1)]);

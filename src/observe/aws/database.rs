@@ -3,7 +3,7 @@
 use super::{inventory::Inventory, rds};
 use crate::{
     api::{DataStatus, StreamingPlatform, names},
-    aws::{Account, AccountId},
+    aws::{Account, Circle},
     kinds::PlatformKey,
     managed::{
         Failure, Seen,
@@ -30,7 +30,7 @@ const PARAMETERS: Duration = Duration::from_secs(600);
 #[derive(Clone, Default)]
 pub struct Databases {
     inventory: Inventory<rds::Listing>,
-    parameters: Arc<Mutex<HashMap<(AccountId, String), Group>>>,
+    parameters: Arc<Mutex<HashMap<(Circle, String), Group>>>,
 }
 
 /// The parameters of a group, and when they were read.
@@ -92,7 +92,7 @@ impl Databases {
         name: &str,
         not_before: Instant,
     ) -> Result<BTreeMap<String, Parameter>, String> {
-        let key = (account.identity(), name.to_owned());
+        let key = (account.circle(), name.to_owned());
         let memory = || self.parameters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, parameters)) = memory().get(&key)
             && (*at >= not_before || at.elapsed() < PARAMETERS)
@@ -107,7 +107,7 @@ impl Databases {
 
     /// Forgets the parameters of a group that was changed.
     pub fn forget_parameters(&self, account: &Account, name: &str) {
-        let key = (account.identity(), name.to_owned());
+        let key = (account.circle(), name.to_owned());
         self.parameters.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
     }
 }

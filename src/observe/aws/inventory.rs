@@ -1,7 +1,7 @@
 //! Listings of accounts, shared: however many platforms an account has, one of them reads its pages and the
 //! others look at what it read.
 
-use crate::aws::{Account, AccountId};
+use crate::aws::{Account, Circle};
 use std::{
     collections::HashMap,
     future::Future,
@@ -16,7 +16,7 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Listings by account. Cheap to clone: clones share them.
 #[derive(Debug)]
 pub struct Inventory<L> {
-    accounts: Arc<Mutex<HashMap<AccountId, Shelf<L>>>>,
+    accounts: Arc<Mutex<HashMap<Circle, Shelf<L>>>>,
 }
 
 /// The listing of one account. Who reads it holds the lock; the others wait for what it reads.
@@ -73,7 +73,7 @@ impl<L> Inventory<L> {
     {
         let shelf = {
             let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(accounts.entry(account.identity()).or_default())
+            Arc::clone(accounts.entry(account.circle()).or_default())
         };
         let mut shelf = shelf.lock().await;
         let mut before = None;

@@ -1,0 +1,196 @@
+//! table: each call to AWS in the code, and the IAM actions that allow it.
+//!
+//! What action an operation needs is in AWS's Service Authorization Reference; most bear the operation's name.
+//! Those that don't, and those that need more than one, are the reason for this table. A test compares it with
+//! the source: no call is missing, and none is here that the code does not make.
+
+use super::{Part, Part::Transcoding, Role};
+
+/// An operation that the code calls.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Call {
+    /// What it is called for.
+    pub part: Part,
+    /// The service, as in the metrics.
+    pub service: &'static str,
+    /// The operation's name in the service's API.
+    pub operation: &'static str,
+    /// What it needs.
+    pub rights: &'static [(&'static str, On)],
+}
+
+/// What an action is allowed on: suffixes of the names that [`crate::platform::Platform::aws_name`] makes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum On {
+    /// Queues.
+    Queues(&'static [&'static str]),
+    /// Queues that bear the operator's tags: for what can't be undone.
+    TaggedQueues(&'static [&'static str]),
+    /// Buckets that are not there yet, so that they belong to no account.
+    NewBuckets(&'static [&'static str]),
+    /// Buckets.
+    Buckets(&'static [&'static str]),
+    /// Objects of a bucket whose keys match the pattern.
+    Objects(&'static str, &'static str),
+    /// The customer key of queues.
+    QueueKey,
+}
+
+const WORK: &str = crate::observe::aws::WORK_QUEUE;
+const EVENTS: &str = crate::observe::aws::EVENTS_QUEUE;
+const ALL_QUEUES: On = On::Queues(&[WORK, crate::observe::aws::DEAD_LETTER_QUEUE, EVENTS]);
+const INPUT: &str = "input";
+const OUTPUT: &str = "output";
+const BUCKETS: On = On::Buckets(&[INPUT, OUTPUT]);
+/// What an object of ours is under in the output bucket: a folder for each piece of work.
+const ANY: &str = "*";
+
+/// Messages of a queue with a customer key are written and read with it: the SQS Developer Guide's "Key
+/// management". AWS asks for both rights of who sends.
+const SEAL: (&str, On) = ("kms:GenerateDataKey", On::QueueKey);
+const UNSEAL: (&str, On) = ("kms:Decrypt", On::QueueKey);
+
+const fn call(service: &'static str, operation: &'static str, rights: &'static [(&'static str, On)]) -> Call {
+    Call { part: Transcoding, service, operation, rights }
+}
+
+/// The calls of a role, in groups.
+pub(super) const fn calls(role: Role) -> &'static [&'static [Call]] {
+    match role {
+        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC],
+        Role::Transcoder => &[TRANSCODER],
+        Role::Backend => &[BACKEND, CATALOG],
+        Role::Worker => &[WORKER, CATALOG],
+    }
+}
+
+/// The operator: queues.
+const QUEUES: &[Call] = &[
+    call("sqs", "GetQueueUrl", &[("sqs:GetQueueUrl", ALL_QUEUES)]),
+    call("sqs", "GetQueueAttributes", &[("sqs:GetQueueAttributes", ALL_QUEUES)]),
+    call("sqs", "ListQueueTags", &[("sqs:ListQueueTags", ALL_QUEUES)]),
+    // Tags in the same call need the right to tag.
+    call("sqs", "CreateQueue", &[("sqs:CreateQueue", ALL_QUEUES), ("sqs:TagQueue", ALL_QUEUES)]),
+    call("sqs", "SetQueueAttributes", &[("sqs:SetQueueAttributes", ALL_QUEUES)]),
+    call("sqs", "TagQueue", &[("sqs:TagQueue", ALL_QUEUES)]),
+    call(
+        "sqs",
+        "DeleteQueue",
+        &[("sqs:DeleteQueue", On::TaggedQueues(&[WORK, crate::observe::aws::DEAD_LETTER_QUEUE, EVENTS]))],
+    ),
+];
+
+/// The operator: messages. Batches are allowed under the names of the single operations.
+const MESSAGES: &[Call] = &[
+    call("sqs", "ReceiveMessage", &[("sqs:ReceiveMessage", ALL_QUEUES), UNSEAL]),
+    call("sqs", "SendMessage", &[("sqs:SendMessage", ALL_QUEUES), SEAL, UNSEAL]),
+    call("sqs", "SendMessageBatch", &[("sqs:SendMessage", ALL_QUEUES), SEAL, UNSEAL]),
+    call("sqs", "DeleteMessage", &[("sqs:DeleteMessage", ALL_QUEUES)]),
+    call("sqs", "DeleteMessageBatch", &[("sqs:DeleteMessage", ALL_QUEUES)]),
+    call("sqs", "ChangeMessageVisibility", &[("sqs:ChangeMessageVisibility", ALL_QUEUES)]),
+    call("sqs", "ChangeMessageVisibilityBatch", &[("sqs:ChangeMessageVisibility", ALL_QUEUES)]),
+];
+
+/// The operator: buckets.
+const BUCKET_SETTINGS: &[Call] = &[
+    call("s3", "HeadBucket", &[("s3:ListBucket", BUCKETS)]),
+    call("s3", "GetBucketVersioning", &[("s3:GetBucketVersioning", BUCKETS)]),
+    call("s3", "PutBucketVersioning", &[("s3:PutBucketVersioning", BUCKETS)]),
+    call("s3", "GetBucketNotificationConfiguration", &[("s3:GetBucketNotification", BUCKETS)]),
+    call("s3", "PutBucketNotificationConfiguration", &[("s3:PutBucketNotification", BUCKETS)]),
+    call("s3", "GetPublicAccessBlock", &[("s3:GetBucketPublicAccessBlock", BUCKETS)]),
+    call("s3", "PutPublicAccessBlock", &[("s3:PutBucketPublicAccessBlock", BUCKETS)]),
+    call("s3", "GetBucketOwnershipControls", &[("s3:GetBucketOwnershipControls", BUCKETS)]),
+    call("s3", "PutBucketOwnershipControls", &[("s3:PutBucketOwnershipControls", BUCKETS)]),
+    call("s3", "GetBucketCors", &[("s3:GetBucketCORS", BUCKETS)]),
+    call("s3", "PutBucketCors", &[("s3:PutBucketCORS", BUCKETS)]),
+    call("s3", "DeleteBucketCors", &[("s3:PutBucketCORS", BUCKETS)]),
+    call("s3", "GetBucketLifecycleConfiguration", &[("s3:GetLifecycleConfiguration", BUCKETS)]),
+    call("s3", "PutBucketLifecycleConfiguration", &[("s3:PutLifecycleConfiguration", BUCKETS)]),
+    call("s3", "GetBucketTagging", &[("s3:GetBucketTagging", BUCKETS)]),
+    call("s3", "PutBucketTagging", &[("s3:PutBucketTagging", BUCKETS)]),
+    call("s3", "CreateBucket", &[("s3:CreateBucket", On::NewBuckets(&[INPUT, OUTPUT]))]),
+    call("s3", "DeleteBucket", &[("s3:DeleteBucket", BUCKETS)]),
+    call("s3", "ListObjectVersions", &[("s3:ListBucketVersions", BUCKETS)]),
+    call(
+        "s3",
+        "DeleteObjects",
+        &[
+            ("s3:DeleteObject", On::Objects(INPUT, ANY)),
+            ("s3:DeleteObject", On::Objects(OUTPUT, ANY)),
+            ("s3:DeleteObjectVersion", On::Objects(INPUT, ANY)),
+            ("s3:DeleteObjectVersion", On::Objects(OUTPUT, ANY)),
+        ],
+    ),
+];
+
+/// `queue resync`: which outputs are finished. Without the right to list, one that is not there is a 403.
+const RESYNC: &[Call] = &[call(
+    "s3",
+    "HeadObject",
+    &[("s3:GetObject", On::Objects(OUTPUT, "*/job.json")), ("s3:ListBucket", BUCKETS)],
+)];
+
+/// Transcoding Jobs: a version of the source, and the output.
+const TRANSCODER: &[Call] = &[
+    call(
+        "s3",
+        "HeadObject",
+        &[
+            ("s3:GetObject", On::Objects(INPUT, ANY)),
+            ("s3:GetObjectVersion", On::Objects(INPUT, ANY)),
+            ("s3:ListBucket", BUCKETS),
+        ],
+    ),
+    call(
+        "s3",
+        "GetObject",
+        &[
+            ("s3:GetObject", On::Objects(INPUT, ANY)),
+            ("s3:GetObjectVersion", On::Objects(INPUT, ANY)),
+            ("s3:GetObject", On::Objects(OUTPUT, ANY)),
+        ],
+    ),
+    call("s3", "PutObject", &[("s3:PutObject", On::Objects(OUTPUT, ANY))]),
+];
+
+/// The backend: uploads in parts, which the browser sends by presigned URLs under the signer's rights.
+const BACKEND: &[Call] = &[
+    call("s3", "CreateMultipartUpload", &[("s3:PutObject", On::Objects(INPUT, ANY))]),
+    call("s3", "UploadPart", &[("s3:PutObject", On::Objects(INPUT, ANY))]),
+    call("s3", "CompleteMultipartUpload", &[("s3:PutObject", On::Objects(INPUT, ANY))]),
+    call("s3", "ListParts", &[("s3:ListMultipartUploadParts", On::Objects(INPUT, ANY))]),
+    call("s3", "HeadObject", &[("s3:GetObject", On::Objects(INPUT, ANY)), ("s3:ListBucket", BUCKETS)]),
+    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY))]),
+    call("sqs", "SendMessage", &[("sqs:SendMessage", On::Queues(&[WORK])), SEAL, UNSEAL]),
+];
+
+/// The worker: outcomes, and the progress in the output bucket.
+const WORKER: &[Call] = &[
+    call("sqs", "ReceiveMessage", &[("sqs:ReceiveMessage", On::Queues(&[EVENTS])), UNSEAL]),
+    call("sqs", "DeleteMessage", &[("sqs:DeleteMessage", On::Queues(&[EVENTS]))]),
+    call(
+        "s3",
+        "HeadObject",
+        &[
+            ("s3:GetObject", On::Objects(INPUT, ANY)),
+            ("s3:GetObjectVersion", On::Objects(INPUT, ANY)),
+            ("s3:ListBucket", BUCKETS),
+        ],
+    ),
+    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY)), ("s3:ListBucket", BUCKETS)]),
+];
+
+/// What backend and worker share: the objects of a video, and their end.
+const CATALOG: &[Call] = &[
+    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY))]),
+    call("s3", "ListObjectsV2", &[("s3:ListBucket", BUCKETS)]),
+    call("s3", "ListObjectVersions", &[("s3:ListBucketVersions", On::Buckets(&[INPUT]))]),
+    call("s3", "AbortMultipartUpload", &[("s3:AbortMultipartUpload", On::Objects(INPUT, ANY))]),
+    call(
+        "s3",
+        "DeleteObject",
+        &[("s3:DeleteObject", On::Objects(INPUT, ANY)), ("s3:DeleteObjectVersion", On::Objects(INPUT, ANY))],
+    ),
+    call("s3", "DeleteObjects", &[("s3:DeleteObject", On::Objects(OUTPUT, ANY))]),
+];
