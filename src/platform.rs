@@ -40,6 +40,8 @@ pub struct Platform {
     pub approved: Option<String>,
     /// Name of the restore that someone confirmed.
     pub confirmed_restore: Option<String>,
+    /// Value of the annotation that asks for a new login.
+    pub rotate_login: Option<String>,
 }
 
 impl Platform {

@@ -101,6 +101,7 @@ pub(crate) fn resolve(
         transcoding: None,
         approved: annotation(names::ANNOTATION_APPROVE),
         confirmed_restore: annotation(names::ANNOTATION_CONFIRM_RESTORE),
+        rotate_login: annotation(names::ANNOTATION_ROTATE_LOGIN),
         namespace,
     };
     platform.aws = spec.aws.as_ref().map(|aws| resolve_aws(aws, &platform, settings, &mut findings));

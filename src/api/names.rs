@@ -49,8 +49,6 @@ pub const TAG_MASTER: &str = "streamingplatform.dev/master-password";
 pub const ANNOTATION_APPROVE: &str = "streamingplatform.dev/approve";
 /// On a platform: name of the restore that is confirmed, so that what it replaced can go.
 pub const ANNOTATION_CONFIRM_RESTORE: &str = "streamingplatform.dev/confirm-restore";
-/// On a platform: any new value gives the database's login a new password.
-pub const ANNOTATION_ROTATE: &str = "streamingplatform.dev/rotate-login";
 
 /// Suffix of the database's objects, and of the Secret with which to connect to it.
 pub const DATABASE: &str = "database";

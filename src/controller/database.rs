@@ -5,20 +5,29 @@ use super::{
     transcoding::{End, LET_GO, waiting},
 };
 use crate::{
-    api::StreamingPlatform,
-    apply::aws::{Applied, Passwords, apply_in_order},
-    aws::Account,
+    api::{StreamingPlatform, names},
+    apply::{
+        aws::{Applied, Passwords, apply_in_order},
+        connection::{Connection, ConnectionError, Target},
+        postgres::{Existing, Login, Password},
+    },
+    aws::{self, Account},
     kinds::PlatformKey,
     managed::{Failure, Seen, rds},
+    metrics::Metrics,
     observe::aws::database::{Databases, Observation},
     plan::{
         call::Call,
-        managed::{DataPlan, State},
+        login::Step,
+        managed::{DataPlan, Master, State},
         rds::{Removal, teardown},
     },
     platform::Platform,
 };
-use kube::Client;
+use anyhow::{Context, anyhow};
+use k8s_openapi::api::core::v1::Secret;
+use kube::{Api, Client, Resource};
+use serde::Deserialize;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -31,10 +40,14 @@ const IDLE: Duration = Duration::from_secs(60);
 /// Likewise while something moves.
 const BUSY: Duration = Duration::from_secs(15);
 
+/// How often the login is tried.
+const CHECK: Duration = Duration::from_secs(600);
+
 /// What a reconcile needs for databases in AWS.
 pub(super) struct Database {
     client: Client,
     observer: Databases,
+    metrics: Metrics,
     brake: Brake,
     memory: Mutex<HashMap<PlatformKey, Memory>>,
     changed: mpsc::UnboundedSender<PlatformKey>,
@@ -47,13 +60,18 @@ struct Memory {
     changed_at: Option<Instant>,
     /// Whether something moves.
     busy: bool,
+    /// When the login was tried last.
+    checked_at: Option<Instant>,
+    /// Whether the server refused it.
+    login_refused: bool,
 }
 
 impl Database {
-    pub fn new(client: Client, changed: mpsc::UnboundedSender<PlatformKey>) -> Self {
+    pub fn new(client: Client, metrics: Metrics, changed: mpsc::UnboundedSender<PlatformKey>) -> Self {
         Self {
             client,
             observer: Databases::default(),
+            metrics,
             brake: Brake::default(),
             memory: Mutex::default(),
             changed,
@@ -77,7 +95,8 @@ impl Database {
         let age = if memory.busy { BUSY } else { IDLE };
         let not_before = Instant::now().checked_sub(age).max(memory.changed_at).unwrap_or_else(Instant::now);
         let observation = self.observer.observe(resource, platform, wanted, account, not_before);
-        let Observation { seen, changed } = Box::pin(observation).await;
+        let Observation { mut seen, changed } = Box::pin(observation).await;
+        seen.login_refused = memory.login_refused;
         for other in changed.into_iter().filter(|other| other != key) {
             // Without a receiver the process ends.
             let _ = self.changed.send(other);
@@ -100,6 +119,59 @@ impl Database {
             return Applied::default();
         };
         self.call(key, platform, account, &plan.calls).await
+    }
+
+    /// Makes the login that the pods use, as planned. True: the Secret was written.
+    ///
+    /// # Errors
+    /// What stopped it, in a sentence.
+    pub async fn log_in(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        platform: &Platform,
+        plan: &DataPlan,
+        account: Option<&Account>,
+    ) -> Result<bool, String> {
+        let (Some(login), Some(account)) = (&plan.login, account) else { return Ok(false) };
+        let secrets = Api::namespaced(self.client.clone(), &key.namespace);
+        let owner = resource.controller_owner_ref(&()).filter(|_| login.owned);
+        let connection = Connection {
+            secrets: secrets.clone(),
+            metrics: self.metrics.clone(),
+            target: Target {
+                name: platform.name.child(names::DATABASE),
+                labels: login.labels.clone(),
+                owner,
+            },
+            endpoint: login.endpoint.clone(),
+        };
+        let master = master(account, &secrets, &login.master);
+        let adopted = platform.database_in_aws().is_some_and(|it| it.adopt || it.restore.is_some());
+        let existing = if adopted { Existing::HandOver } else { Existing::Grant };
+        let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
+        let written = written.map_err(|error| format!("the database's login: {error}"))?;
+        if written {
+            self.memory().entry(key.clone()).or_default().login_refused = false;
+        } else if matches!(login.step, Step::Nothing { .. }) && self.is_check_due(key) {
+            // Whether someone changed the password in the database, no description tells.
+            let checked = connection.check().await;
+            let refused = matches!(&checked, Err(ConnectionError::Login(error)) if error.is_refused());
+            self.memory().entry(key.clone()).or_default().login_refused = refused;
+            checked.map_err(|error| format!("the database's login: {error}"))?;
+        }
+        Ok(written)
+    }
+
+    /// Whether the login was not tried for a while; then it is tried now.
+    fn is_check_due(&self, key: &PlatformKey) -> bool {
+        let mut memory = self.memory();
+        let checked_at = &mut memory.entry(key.clone()).or_default().checked_at;
+        let due = checked_at.is_none_or(|at| at.elapsed() >= CHECK);
+        if due {
+            *checked_at = Some(Instant::now());
+        }
+        due
     }
 
     async fn call(
@@ -178,4 +250,36 @@ impl Database {
         // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The master's login, from where it is kept.
+async fn master(account: &Account, secrets: &Api<Secret>, master: &Master) -> anyhow::Result<Login> {
+    match master {
+        Master::SecretsManager(arn) => {
+            let secret = account.secrets.get_secret_value().secret_id(arn).send().await;
+            let secret = secret.map_err(|error| anyhow!("{arn}: {}", aws::explain(&error)))?;
+            let text = secret.secret_string.with_context(|| format!("{arn} holds no text"))?;
+            let master: MasterLogin =
+                serde_json::from_str(&text).map_err(|_| anyhow!("{arn} holds no username and password"))?;
+            Ok(Login { username: master.username, password: Password::new(master.password) })
+        }
+        Master::Kubernetes(name) => {
+            let secret =
+                secrets.get_opt(name).await?.with_context(|| format!("there is no Secret {name}"))?;
+            let mut data = secret.data.unwrap_or_default();
+            let mut value = |key: &str| {
+                let bytes = data.remove(key).with_context(|| format!("Secret {name} has no key {key}"))?;
+                String::from_utf8(bytes.0).map_err(|_| anyhow!("Secret {name}: {key} is no text"))
+            };
+            Ok(Login { username: value("username")?, password: Password::new(value("password")?) })
+        }
+        Master::Unknown => Err(anyhow!("AWS has not made the master's secret yet")),
+    }
+}
+
+/// What RDS keeps in Secrets Manager.
+#[derive(Deserialize)]
+struct MasterLogin {
+    username: String,
+    password: String,
 }

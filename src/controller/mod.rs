@@ -127,7 +127,7 @@ impl Controller {
             self.metrics.clone(),
             identity,
             transcoding,
-            Database::new(self.client.clone(), trigger.clone()),
+            Database::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;

@@ -153,10 +153,17 @@ impl Pipeline {
         let uid = resource.uid().unwrap_or_default();
         let applied = self.applier.apply(key, &uid, &plan, &observed).await;
         let account = account.ok().flatten();
-        let aws = apply::aws::Outcome {
+        let mut aws = apply::aws::Outcome {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
             database: self.database.apply(key, &platform, &plan.database, account.as_ref()).await,
         };
+        match self.database.log_in(key, resource, &platform, &plan.database, account.as_ref()).await {
+            Ok(written) => aws.database.changed += usize::from(written),
+            Err(message) => {
+                warn!(message, "no login");
+                aws.database.failures.push(apply::aws::Failure { message, waiting: false });
+            }
+        }
         let view = View::Planned {
             platform: &platform,
             observed: &observed,

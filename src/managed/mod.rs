@@ -26,6 +26,8 @@ pub struct Seen<T> {
     pub pending_since: Option<Timestamp>,
     /// The generation of the spec that it was brought to before; a later difference is drift.
     pub settled_generation: Option<i64>,
+    /// Whether the server refused the login that the connection Secret holds.
+    pub login_refused: bool,
 }
 
 /// Why AWS could not be observed.

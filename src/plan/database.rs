@@ -1,8 +1,9 @@
-//! The embedded database: one PostgreSQL, for trying out and for tests.
+//! The objects of a database: all of an embedded one, and the master's Secret of one in AWS.
 
-use super::{Intent, environment, server, workload::pod};
+use super::{GeneratedSecret, Intent, environment, server, workload::pod};
 use crate::{
     api::names,
+    kinds::{Kind, ObjectKey},
     observe::Observed,
     platform::{Data, Embedded, Platform},
 };
@@ -15,8 +16,23 @@ const DATA: &str = "/var/lib/postgresql/data";
 
 /// Adds the database, where the operator runs it.
 pub(super) fn add(platform: &Platform, observed: &Observed, intent: &mut Intent) {
-    let Some(Data::Embedded(spec)) = &platform.database else { return };
-    server::add(platform, server(platform, spec), observed, intent);
+    match &platform.database {
+        Some(Data::Embedded(spec)) => server::add(platform, server(platform, spec), observed, intent),
+        Some(Data::Aws(spec)) => {
+            // Its login is set in the database first; see `plan::login`.
+            intent.kept.push(ObjectKey::new(Kind::Secret, platform.name.child(names::DATABASE)));
+            if !spec.secrets_manager() {
+                intent.generate.push(GeneratedSecret {
+                    name: platform.name.child(names::DATABASE_MASTER),
+                    labels: platform.labels(names::DATABASE),
+                    template: [("username", spec.master_username.as_str()), ("password", "{random}")]
+                        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                        .into(),
+                });
+            }
+        }
+        Some(Data::External { .. }) | None => {}
+    }
 }
 
 fn server<'a>(platform: &Platform, spec: &'a Embedded) -> server::Server<'a> {

@@ -25,6 +25,9 @@ pub(super) fn of_component(platform: &Platform, component: &Component, observed:
     if let Some(data) = &platform.database {
         let secret = connection_secret(platform, names::DATABASE, data);
         variables.push(from_secret("DATABASE_URL", &secret, "uri", false));
+        if matches!(data, Data::Aws(database) if database.network.tls) && component.image.bundled {
+            variables.push(from_secret("PGSSLROOTCERT", &secret, "ca.crt", false));
+        }
     }
     if let Some(data) = &platform.cache {
         let secret = connection_secret(platform, names::CACHE, data);

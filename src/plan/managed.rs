@@ -1,7 +1,7 @@
 //! What the plans of a managed database and a managed cache have in common: what is done at once, what waits
 //! for the window or an approval, whose a resource is.
 
-use super::call::Call;
+use super::{call::Call, login};
 use crate::{
     api::{ConditionReason, Restarts, names},
     managed::{Change, Effect, Setting},
@@ -24,8 +24,27 @@ pub struct DataPlan {
     pub approval: Option<String>,
     /// How to connect, once that is known.
     pub connection: Option<Connection>,
+    /// What is to be done about its login.
+    pub login: Option<LoginPlan>,
     /// What the status tells of it.
     pub facts: Facts,
+}
+
+/// What is to be done about the login of a database, and its connection Secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginPlan {
+    /// The step.
+    pub step: login::Step,
+    /// What the Secret says now.
+    pub from: Option<login::Record>,
+    /// The database.
+    pub endpoint: login::Endpoint,
+    /// Who may set it.
+    pub master: Master,
+    /// Labels of the Secret.
+    pub labels: BTreeMap<String, String>,
+    /// Whether the Secret goes with the platform.
+    pub owned: bool,
 }
 
 /// How a resource is.

@@ -29,12 +29,12 @@ pub mod workload;
 pub use references::references;
 
 use crate::{
-    api::{DataStatus, Endpoint, names},
+    api::{DataStatus, DatabaseDeletionPolicy, Endpoint, Management, names},
     kinds::{Kind, ObjectKey},
     observe::{Observed, Reference, Referenced},
     platform::{Platform, Scale},
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::DynamicObject;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -194,6 +194,7 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
         !observed.objects.contains_key(&ObjectKey::new(Kind::Secret, &secret.name))
             && !matches!(observed.references.get(&reference), Some(Referenced::Present { .. }))
     });
+    plan.database.login = login(platform, observed, &plan, now);
     plan.prune = observed
         .objects
         .iter()
@@ -207,6 +208,7 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
         hand_over.clear();
         apply.clear();
         prune.clear();
+        plan.database.login = None;
     }
     debug_assert_eq!(check::check(platform, &plan), Vec::<String>::new());
     plan
@@ -219,19 +221,75 @@ fn database_in_aws(platform: &Platform, observed: &Observed, now: Timestamp) -> 
     }
 }
 
+/// What is to be done about the login of a database in AWS, once it can be connected to.
+fn login(
+    platform: &Platform,
+    observed: &Observed,
+    plan: &Plan,
+    now: Timestamp,
+) -> Option<managed::LoginPlan> {
+    let (wanted, connection) = (platform.database_in_aws()?, plan.database.connection.as_ref()?);
+    if wanted.management == Management::ObserveOnly || connection.master == managed::Master::Unknown {
+        return None;
+    }
+    let key = ObjectKey::new(Kind::Secret, platform.name.child(names::DATABASE));
+    let record = observed.objects.get(&key).and_then(|secret| {
+        login::Record::parse(secret.metadata.annotations.as_ref()?.get(names::ANNOTATION_LOGIN)?)
+    });
+    let endpoint = rds::endpoint(platform, wanted, connection);
+    let interval = wanted.login_rotation_interval.map(SignedDuration::try_from);
+    let step = login::plan(&login::Facts {
+        record: record.as_ref(),
+        endpoint: &endpoint,
+        now,
+        interval: interval.and_then(Result::ok).unwrap_or(SignedDuration::MAX),
+        asked: platform.rotate_login.as_deref(),
+        refused: observed.database.as_ref().is_some_and(|seen| seen.login_refused),
+        pods_rolled: rolled_out(observed, plan),
+    });
+    Some(managed::LoginPlan {
+        step,
+        from: record,
+        endpoint,
+        master: connection.master.clone(),
+        labels: platform.labels(names::DATABASE),
+        // What is retained keeps what opens it.
+        owned: wanted.deletion_policy != DatabaseDeletionPolicy::Retain,
+    })
+}
+
+/// Whether no pod is left of an earlier template.
+fn rolled_out(observed: &Observed, plan: &Plan) -> bool {
+    let changes = plan.apply.iter().any(|desired| desired.key.kind == Kind::Deployment);
+    let of_now = |deployment: &ObjectKey| {
+        let number = |pointer| object::integer(observed, deployment, pointer).unwrap_or_default();
+        let generation = observed.objects.get(deployment).and_then(|it| it.metadata.generation);
+        number("/status/observedGeneration") >= generation.unwrap_or_default()
+            && number("/status/updatedReplicas") == number("/status/replicas")
+    };
+    !changes && plan.summary.components.iter().all(|component| of_now(&component.deployment))
+}
+
 /// What shall be, before it is known what can be.
 #[derive(Debug, Default)]
 struct Intent {
     drafts: Vec<object::Draft>,
     generate: Vec<GeneratedSecret>,
     hand_over: Vec<HandOver>,
+    /// Objects that something else than a plan's apply keeps as they shall be.
+    kept: Vec<ObjectKey>,
 }
 
 impl Intent {
     /// Everything that shall be there, whether it can be made yet or not.
     fn keys(&self) -> BTreeSet<ObjectKey> {
         let secrets = self.generate.iter().map(|secret| ObjectKey::new(Kind::Secret, &secret.name));
-        self.drafts.iter().map(|draft| draft.key.clone()).chain(secrets).collect()
+        self.drafts
+            .iter()
+            .map(|draft| draft.key.clone())
+            .chain(secrets)
+            .chain(self.kept.iter().cloned())
+            .collect()
     }
 }
 

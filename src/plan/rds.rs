@@ -5,10 +5,12 @@
 
 use super::{
     call::Call,
+    login::Endpoint,
     managed::{Connection, DataPlan, Master, Owner, Permits, State, missing_tags, owner, tags},
 };
 use crate::{
     api::{ConditionReason, DatabaseDeletionPolicy, DriftPolicy, Management, Restarts, WhenSuspended, names},
+    apply::rds_ca,
     managed::{
         Change, Effect, Seen, Setting, Settings,
         rds::{
@@ -676,6 +678,19 @@ impl<'a> Planner<'a> {
         self.plan.facts.settled_generation =
             if converged { Some(generation) } else { self.seen.settled_generation };
         self.plan
+    }
+}
+
+/// Where pods reach the database.
+pub(super) fn endpoint(platform: &Platform, wanted: &AwsDatabase, connection: &Connection) -> Endpoint {
+    let region = platform.aws.as_ref().map(|aws| aws.region.as_str()).unwrap_or_default();
+    Endpoint {
+        resource_id: connection.resource_id.clone(),
+        host: connection.host.clone(),
+        reader: connection.reader_host.clone(),
+        port: connection.port,
+        dbname: wanted.database_name.clone(),
+        ca: if wanted.network.tls { rds_ca::of_region(region) } else { None },
     }
 }
 

@@ -3,6 +3,7 @@
 use super::Findings;
 use crate::{
     api::{self, AwsDatabase as Spec, DatabaseDeletionPolicy, DatabaseEngine, LogExport, Size, VolumeType},
+    apply::rds_ca,
     platform::{
         AwsDatabase, Platform,
         database::{
@@ -96,6 +97,13 @@ pub(super) fn resolve(
         findings.invalid(
             "spec.database.aws.network.tls",
             "only an emulator (spec.aws.endpointURL) may do without TLS; leave it out",
+        );
+    }
+    let region = platform.aws.as_ref().map(|aws| aws.region.as_str()).unwrap_or_default();
+    if network.tls && !region.is_empty() && rds_ca::of_region(region).is_none() {
+        findings.invalid(
+            "spec.aws.region",
+            format!("the operator has no certificate authority of RDS for {region}; use provider External with a Secret of your own, or a newer operator"),
         );
     }
     let resolved = AwsDatabase {

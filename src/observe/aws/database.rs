@@ -120,6 +120,7 @@ fn before(status: Option<&DataStatus>) -> Seen<Database> {
         identifier: status.and_then(|status| status.identifier.clone()),
         pending_since: status.and_then(|status| status.pending_since.as_ref()).map(|at| at.0),
         settled_generation: status.and_then(|status| status.settled_generation),
+        login_refused: false,
     }
 }
 
