@@ -185,7 +185,9 @@ impl Rds {
             ([name], []) => (name.to_lowercase(), false),
             ([], [name]) => (name.to_lowercase(), true),
             _ => {
-                return Err(invalid_combination("Exactly one DB instance or DB cluster is to be registered."));
+                return Err(invalid_combination(
+                    "Exactly one DB instance or DB cluster is to be registered.",
+                ));
             }
         };
         if is_cluster {
