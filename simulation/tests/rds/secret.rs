@@ -43,7 +43,12 @@ async fn a_managed_password_is_rotated_every_week_or_as_asked() {
     assert_eq!(world.password(&arn, "AWSCURRENT").await, second);
     seconds(30).await;
     assert_eq!(status().await, "active");
-    assert_ne!(world.password(&arn, "AWSCURRENT").await, second);
+    let third = world.password(&arn, "AWSCURRENT").await;
+    assert_ne!(second, third);
+    hours(29 * 24).await;
+    assert_eq!(world.password(&arn, "AWSCURRENT").await, third);
+    hours(24).await;
+    assert_ne!(world.password(&arn, "AWSCURRENT").await, third);
 }
 
 #[tokio::test(start_paused = true)]
