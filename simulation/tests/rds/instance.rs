@@ -217,8 +217,16 @@ async fn upgrades_need_a_target_and_a_word_for_major_ones() {
         "InvalidParameterCombination"
     );
     assert_eq!(code(to("16.9").send().await), "InvalidParameterCombination");
+    let later = to("17").apply_immediately(false).allow_major_version_upgrade(true).send().await.unwrap();
+    let pending = later.db_instance.unwrap().pending_modified_values.unwrap();
+    assert_eq!(pending.engine_version(), Some("17.5"));
+    let other = world.rds.modify_db_instance().db_instance_identifier("demo").multi_az(true);
+    other.send().await.unwrap();
     to("16.9").allow_major_version_upgrade(true).send().await.unwrap();
     seconds(10).await;
+    // What was pending is done at once with it.
+    assert_eq!(world.status("demo").await, "modifying");
+    minutes(5).await;
     assert_eq!(world.status("demo").await, "upgrading");
     minutes(10).await;
     let instance = world.instance("demo").await;

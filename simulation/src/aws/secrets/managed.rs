@@ -115,6 +115,7 @@ impl Secrets {
                     if let Some(version) = secret.versions.get_mut(&id) {
                         version.stages.remove(PENDING);
                     }
+                    secret.prune();
                 }
             }
             None => {

@@ -80,6 +80,7 @@ impl Secret {
         for stage in stages {
             self.stage(&stage, &id);
         }
+        self.prune();
         self.changed = now;
     }
 
@@ -97,9 +98,11 @@ impl Secret {
                 version.stages.remove(stage);
             }
         }
-        // Versions without a label are deprecated, and gone at some time.
-        let kept = |version: &mut Version| !version.stages.is_empty();
-        self.versions.retain(|other, version| other == id || kept(version));
+    }
+
+    /// Versions without a label are deprecated: here they go at once.
+    fn prune(&mut self) {
+        self.versions.retain(|_, version| !version.stages.is_empty());
     }
 
     fn stages(&self) -> BTreeMap<&String, &BTreeSet<String>> {
@@ -306,6 +309,7 @@ impl Secrets {
         } else if let Some(version) = holder.and_then(|id| secret.versions.get_mut(&id)) {
             version.stages.remove(&stage);
         }
+        secret.prune();
         secret.changed = now;
         Ok(json!({ "ARN": secret.arn, "Name": secret.name }))
     }

@@ -48,6 +48,10 @@ impl Rds {
         if wanted.version != cluster.version {
             check_upgrade(&cluster.engine, cluster.version, wanted.version, parameters)?;
         }
+        change
+            .0
+            .entry("EngineVersion".to_owned())
+            .and_modify(|version| *version = wanted.version.to_string());
         if let Some(new) = change.get("NewDBClusterIdentifier") {
             let new = identifier(&Parameters([("New".to_owned(), new.to_owned())].into()), "New")?;
             if self.clusters.contains_key(&new) {

@@ -62,6 +62,11 @@ impl Rds {
         let mut change = parameters.clone();
         change.0.retain(|key, _| !MODIFIERS.contains(&key.as_str()));
         let wanted = self.check_change(instance, parameters, &change, place)?;
+        // A major version stands for its newest minor one.
+        change
+            .0
+            .entry("EngineVersion".to_owned())
+            .and_modify(|version| *version = wanted.version.to_string());
         let upgrades_major = wanted.version.major != instance.settings.version.major;
         let (mut at_once, mut deferred) = (Parameters::default(), Parameters::default());
         let mut unchanged = Vec::new();
@@ -117,7 +122,9 @@ impl Rds {
                 return Err(Fault::bad_request("DBInstanceAlreadyExists", "DB instance already exists"));
             }
         }
-        check_version(instance, &wanted, parameters)?;
+        if change.get("EngineVersion").is_some() {
+            check_version(instance, &wanted, parameters)?;
+        }
         if !instance.is_aurora() {
             check_storage(instance, &wanted, change)?;
         }
