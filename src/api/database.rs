@@ -35,8 +35,8 @@ use std::collections::BTreeMap;
     "database.aws.identifier is immutable: another one would be another, empty database"))]
 #[x_kube(validation = ("self.provider != 'AWS' || oldSelf.provider != 'AWS' || (has(self.aws) && has(self.aws.databaseName) ? self.aws.databaseName : 'platform') == (has(oldSelf.aws) && has(oldSelf.aws.databaseName) ? oldSelf.aws.databaseName : 'platform')",
     "database.aws.databaseName is immutable (platform when left out)"))]
-#[x_kube(validation = ("self.provider != 'AWS' || oldSelf.provider != 'AWS' || (has(self.aws) && has(self.aws.masterUsername) ? self.aws.masterUsername : 'master') == (has(oldSelf.aws) && has(oldSelf.aws.masterUsername) ? oldSelf.aws.masterUsername : 'master')",
-    "database.aws.masterUsername is immutable (master when left out)"))]
+#[x_kube(validation = ("self.provider != 'AWS' || oldSelf.provider != 'AWS' || (has(self.aws) && has(self.aws.masterUsername) ? self.aws.masterUsername : 'postgres') == (has(oldSelf.aws) && has(oldSelf.aws.masterUsername) ? oldSelf.aws.masterUsername : 'postgres')",
+    "database.aws.masterUsername is immutable (postgres when left out)"))]
 #[x_kube(validation = ("self.provider != 'AWS' || oldSelf.provider != 'AWS' || (has(self.aws) && has(self.aws.kmsKeyID) ? self.aws.kmsKeyID : '') == (has(oldSelf.aws) && has(oldSelf.aws.kmsKeyID) ? oldSelf.aws.kmsKeyID : '')",
     "database.aws.kmsKeyID is immutable: AWS encrypts with another key only what it restores from a snapshot; see docs/databases.md"))]
 #[x_kube(validation = ("self.provider != 'AWS' || oldSelf.provider != 'AWS' || !(has(oldSelf.aws) && has(oldSelf.aws.restore)) || (has(self.aws) && has(self.aws.restore))",
@@ -125,7 +125,7 @@ pub struct AwsDatabase {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 50), regex(pattern = r"^[a-z][a-z0-9_]*$"))]
     pub database_name: Option<String>,
-    /// Name of the master user, which no pod gets; `master` when left out.
+    /// Name of the master user, which no pod gets; `postgres` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 32), regex(pattern = r"^[a-z][a-z0-9_]*$"))]
     pub master_username: Option<String>,

@@ -147,7 +147,7 @@ impl Database {
             endpoint: login.endpoint.clone(),
         };
         let master = master(account, &secrets, &login.master);
-        let adopted = platform.database_in_aws().is_some_and(|it| it.adopt || it.restore.is_some());
+        let adopted = platform.database_in_aws().is_some_and(|it| it.adopt);
         let existing = if adopted { Existing::HandOver } else { Existing::Grant };
         let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
         let written = written.map_err(|error| format!("the database's login: {error}"))?;

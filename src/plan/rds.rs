@@ -336,16 +336,13 @@ impl<'a> Planner<'a> {
     ) -> bool {
         let identifier = instance.identifier.clone();
         let changes = self.possible(changes);
-        let mut now = self.plan.permitted(changes, &self.permits);
+        let mut now =
+            self.permitted(changes, InstanceSetting::EngineVersion, InstanceSetting::ParameterGroup);
         if instance.status == "storage-optimization" && now.iter().any(|it| it.setting.is_storage()) {
             now.retain(|change| !change.setting.is_storage());
             self.moving(
                 "its storage can be changed again when AWS has optimized the last change, at least six hours after it",
             );
-        }
-        // A new version alone: AWS makes nothing else with it.
-        if let Some(version) = now.iter().find(|it| it.setting == InstanceSetting::EngineVersion).cloned() {
-            now = vec![version];
         }
         if !now.is_empty() {
             let fields: Vec<_> = now.iter().map(|change| change.setting.field()).collect();
@@ -366,6 +363,24 @@ impl<'a> Planner<'a> {
             }
         }
         false
+    }
+
+    /// The changes that may be made now. A new version goes alone, and a new major one with its parameter group:
+    /// that of another family fits neither before nor after.
+    fn permitted<S: Setting>(&mut self, changes: Vec<Change<S>>, version: S, group: S) -> Vec<Change<S>> {
+        let is_major = |it: &Change<S>| it.setting == version && it.effect() == Effect::Replaces;
+        let Some(major) = changes.iter().find(|it| is_major(it)).cloned() else {
+            let mut now = self.plan.permitted(changes, &self.permits);
+            if now.iter().any(|it| it.setting == version) {
+                now.retain(|it| it.setting == version);
+            }
+            return now;
+        };
+        let (upgrade, others): (Vec<_>, Vec<_>) =
+            changes.into_iter().partition(|it| it.setting == version || it.setting == group);
+        let others = self.plan.permitted(others, &self.permits);
+        let approved = !self.plan.permitted(vec![major], &self.permits).is_empty();
+        if approved { upgrade } else { others }
     }
 
     /// Leaves out what AWS can't change, and tells it. With drift that is only to be told, everything.
@@ -522,7 +537,9 @@ impl<'a> Planner<'a> {
         }
         self.tag(&of_cluster(cluster));
         let changes = self.possible(changes);
-        let now = self.plan.permitted(changes, &self.permits);
+        let (version, group) =
+            (cluster::ClusterSetting::EngineVersion, cluster::ClusterSetting::ParameterGroup);
+        let now = self.permitted(changes, version, group);
         if !now.is_empty() {
             let fields: Vec<_> = now.iter().map(|change| change.setting.field()).collect();
             self.moving(format!("{} of {} are being changed", fields.join(", "), self.identifier));

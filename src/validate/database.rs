@@ -119,7 +119,7 @@ pub(super) fn resolve(
         adopt: spec.adopt.unwrap_or_default(),
         management: spec.management.unwrap_or_default(),
         database_name: spec.database_name.clone().unwrap_or_else(|| "platform".to_owned()),
-        master_username: spec.master_username.clone().unwrap_or_else(|| "master".to_owned()),
+        master_username: spec.master_username.clone().unwrap_or_else(|| "postgres".to_owned()),
         master_password: spec.master_password.unwrap_or_default(),
         network,
         kms_key_id: spec.kms_key_id.clone(),

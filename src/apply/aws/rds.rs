@@ -290,7 +290,8 @@ async fn modify_instance(
         account.rds.modify_db_instance().db_instance_identifier(identifier).apply_immediately(immediately);
     for (setting, value) in settings {
         request = match setting {
-            S::EngineVersion => request.engine_version(value.text()),
+            // Whether a major version is wanted, an approval said.
+            S::EngineVersion => request.engine_version(value.text()).allow_major_version_upgrade(true),
             S::Class => request.db_instance_class(value.text()),
             S::StorageType => request.storage_type(value.text()),
             S::AllocatedStorage => request.allocated_storage(int(value)),
@@ -414,7 +415,8 @@ async fn modify_cluster(
         .set_serverless_v2_scaling_configuration(scaling(settings));
     for (setting, value) in settings {
         request = match setting {
-            S::EngineVersion => request.engine_version(value.text()),
+            // Whether a major version is wanted, an approval said.
+            S::EngineVersion => request.engine_version(value.text()).allow_major_version_upgrade(true),
             S::SecurityGroups => request.set_vpc_security_group_ids(Some(names(value))),
             S::ParameterGroup => request.db_cluster_parameter_group_name(value.text()),
             S::ManagedMasterPassword => request.set_manage_master_user_password(on(value)),

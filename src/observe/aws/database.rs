@@ -45,7 +45,7 @@ pub struct Observation {
 }
 
 impl Databases {
-    /// What is there of a platform's database, by a listing that is no older than `not_before`.
+    /// What is there of a platform's database, by a listing that was read after `not_before`.
     pub async fn observe(
         &self,
         resource: &StreamingPlatform,
@@ -76,7 +76,7 @@ impl Databases {
         seen.resource = of_platform(&look.listing, platform, wanted);
         if let Some(group) = seen.resource.parameter_groups.get_mut(&parameter_group::name(platform, wanted))
         {
-            match self.parameters(account, wanted, &group.name, not_before).await {
+            match self.parameters(account, wanted, &group.name).await {
                 Ok(parameters) => group.parameters = Some(parameters),
                 Err(message) => seen.failure = failed(message),
             }
@@ -90,12 +90,11 @@ impl Databases {
         account: &Account,
         wanted: &AwsDatabase,
         name: &str,
-        not_before: Instant,
     ) -> Result<BTreeMap<String, Parameter>, String> {
         let key = (account.circle(), name.to_owned());
         let memory = || self.parameters.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, parameters)) = memory().get(&key)
-            && (*at >= not_before || at.elapsed() < PARAMETERS)
+            && at.elapsed() < PARAMETERS
         {
             return Ok(parameters.clone());
         }

@@ -57,7 +57,7 @@ impl<L> Default for Inventory<L> {
 }
 
 impl<L> Inventory<L> {
-    /// The listing of an account, whose reading began at `not_before` or later. Where the reading fails, the
+    /// The listing of an account, whose reading began after `not_before`. Where the reading fails, the
     /// last one that succeeded, with the error.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl<L> Inventory<L> {
         let mut shelf = shelf.lock().await;
         let mut before = None;
         let is_fresh = shelf.as_ref().is_some_and(|last| {
-            last.at >= not_before && last.error.is_none()
+            last.at > not_before && last.error.is_none()
                 || last.error.is_some() && last.at.elapsed() < AFTER_FAILURE
         });
         if !is_fresh {
