@@ -6,5 +6,6 @@
 pub mod aws;
 pub mod cluster;
 pub mod connection;
+pub mod master;
 pub mod postgres;
 pub mod rds_ca;

@@ -37,7 +37,7 @@ pub struct PolicyArgs {
     /// Only in this region
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Customer key that queues are encrypted with (transcoding.queue.kmsKeyID)
+    /// Customer key of queues and databases (transcoding.queue.kmsKeyID, database.aws.kmsKeyID)
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
     /// Instead: what the operator's own identity needs where platforms name these roles (spec.aws.roleARN)
@@ -122,6 +122,7 @@ impl PolicyArgs {
         let name = self.platform.as_ref().map_or("*", |(_, name)| name);
         let queue =
             |suffix: &&str| format!("arn:{partition}:sqs:{region}:{account}:{name}-??????????-{suffix}");
+        let rds = |kind: &&str| format!("arn:{partition}:rds:{region}:{account}:{kind}:*");
         let bucket = |suffix: &str| format!("arn:{partition}:s3:::{name}-??????????-{suffix}");
         let mut conditions = Map::new();
         // ARNs of buckets name no account: another's bucket of such a name must not be taken for ours.
@@ -145,7 +146,18 @@ impl PolicyArgs {
                 in_account();
                 vec![format!("{}/{keys}", bucket(suffix))]
             }
-            On::QueueKey => vec![self.kms_key.clone()?],
+            On::Rds(kinds) => kinds.iter().map(rds).collect(),
+            On::TaggedRds(kinds) => {
+                conditions = self.tagged();
+                kinds.iter().map(rds).collect()
+            }
+            On::MasterSecrets => {
+                vec![format!("arn:{partition}:secretsmanager:{region}:{account}:secret:rds!*")]
+            }
+            On::ServiceRole => vec![format!(
+                "arn:{partition}:iam::{account}:role/aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS"
+            )],
+            On::CustomerKey => vec![self.kms_key.clone()?],
         };
         let condition =
             if conditions.is_empty() { String::new() } else { Value::Object(conditions).to_string() };

@@ -9,9 +9,10 @@ use crate::{
     apply::{
         aws::{Applied, Passwords, apply_in_order},
         connection::{Connection, ConnectionError, Target},
-        postgres::{Existing, Login, Password},
+        master,
+        postgres::Existing,
     },
-    aws::{self, Account},
+    aws::Account,
     kinds::PlatformKey,
     managed::{Failure, Seen, rds},
     metrics::Metrics,
@@ -19,15 +20,12 @@ use crate::{
     plan::{
         call::Call,
         login::Step,
-        managed::{DataPlan, Master, State},
+        managed::{DataPlan, State},
         rds::{Removal, teardown},
     },
     platform::Platform,
 };
-use anyhow::{Context, anyhow};
-use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client, Resource};
-use serde::Deserialize;
 use std::{
     collections::HashMap,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -146,7 +144,7 @@ impl Database {
             },
             endpoint: login.endpoint.clone(),
         };
-        let master = master(account, &secrets, &login.master);
+        let master = master::login(account, &secrets, &login.master);
         let adopted = platform.database_in_aws().is_some_and(|it| it.adopt);
         let existing = if adopted { Existing::HandOver } else { Existing::Grant };
         let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
@@ -250,36 +248,4 @@ impl Database {
         // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The master's login, from where it is kept.
-async fn master(account: &Account, secrets: &Api<Secret>, master: &Master) -> anyhow::Result<Login> {
-    match master {
-        Master::SecretsManager(arn) => {
-            let secret = account.secrets.get_secret_value().secret_id(arn).send().await;
-            let secret = secret.map_err(|error| anyhow!("{arn}: {}", aws::explain(&error)))?;
-            let text = secret.secret_string.with_context(|| format!("{arn} holds no text"))?;
-            let master: MasterLogin =
-                serde_json::from_str(&text).map_err(|_| anyhow!("{arn} holds no username and password"))?;
-            Ok(Login { username: master.username, password: Password::new(master.password) })
-        }
-        Master::Kubernetes(name) => {
-            let secret =
-                secrets.get_opt(name).await?.with_context(|| format!("there is no Secret {name}"))?;
-            let mut data = secret.data.unwrap_or_default();
-            let mut value = |key: &str| {
-                let bytes = data.remove(key).with_context(|| format!("Secret {name} has no key {key}"))?;
-                String::from_utf8(bytes.0).map_err(|_| anyhow!("Secret {name}: {key} is no text"))
-            };
-            Ok(Login { username: value("username")?, password: Password::new(value("password")?) })
-        }
-        Master::Unknown => Err(anyhow!("AWS has not made the master's secret yet")),
-    }
-}
-
-/// What RDS keeps in Secrets Manager.
-#[derive(Deserialize)]
-struct MasterLogin {
-    username: String,
-    password: String,
 }

@@ -4,10 +4,10 @@ use crate::world::World;
 use serde_json::json;
 use simulation::aws::{
     fault::{Effect, Fault, Injection},
-    rds::Rds,
+    rds::{Rds, Subnet},
 };
 use std::time::Duration;
-use streaming_operator::api::names;
+use streaming_operator::{api::names, apply::master, plan::managed::Master};
 
 const INSTANCE: &str = "engine: PostgreSQL";
 const AURORA: &str = "{engine: AuroraPostgreSQL, serverless: {minACU: '0.5', maxACU: '4'}, readers: 1}";
@@ -369,4 +369,52 @@ async fn a_minor_upgrade_waits_and_a_major_one_needs_an_approval() {
     world.until("upgraded", |world, _| world.status().version.is_some_and(|it| it.starts_with("17"))).await;
     world.settle().await;
     assert_eq!((upgrades(&world), world.status().pending_changes), (1, Vec::new()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subnet_group_is_made_of_the_specs_subnets_and_goes_with_them() {
+    for engine in ["PostgreSQL", "AuroraPostgreSQL"] {
+        let spec = "network: {subnetIDs: [subnet-a, subnet-b]}, parameters: {work_mem: '8192'}, engine:";
+        let mut world = World::new(&format!("{{{spec} {engine}}}")).await;
+        world.rds(|rds, _| rds.subnets.extend(subnets(&['a', 'b', 'c'])));
+        world.settle().await;
+        world.edit(|aws| {
+            aws["network"]["subnetIDs"] = json!(["subnet-a", "subnet-c"]);
+            aws["parameters"] = json!({"log_statement": "ddl"});
+        });
+        world
+            .until("in force", |world, pass| {
+                let done = pass.plan.database.calls.is_empty();
+                done && world
+                    .rds(|rds, _| rds.subnet_groups.values().any(|it| it.subnets.contains("subnet-c")))
+            })
+            .await;
+        world.settle().await;
+        world.delete().await.unwrap();
+        world.rds(|rds, _| {
+            assert!(rds.instances.is_empty() && rds.clusters.is_empty(), "{engine}");
+            assert_eq!(rds.subnet_groups.keys().collect::<Vec<_>>(), ["default"], "{engine}");
+            let ours = |name: &&String| name.starts_with("tv-");
+            let groups = rds.groups.groups.keys().chain(rds.cluster_groups.groups.keys());
+            assert_eq!(groups.filter(ours).count(), 0, "{engine}");
+        });
+    }
+}
+
+fn subnets(zones: &[char]) -> impl Iterator<Item = (String, Subnet)> {
+    zones.iter().map(|zone| (format!("subnet-{zone}"), Subnet { vpc: "vpc-1".to_owned(), zone: *zone }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_masters_login_is_where_rds_keeps_it() {
+    let mut world = World::new(INSTANCE).await;
+    world.settle().await;
+    let plan = world.reconcile().await.plan;
+    let master = plan.database.connection.expect("it can be connected to").master;
+    assert!(matches!(master, Master::SecretsManager(_)), "{master:?}");
+    let login = master::login(&world.account, &world.secrets(), &master).await.unwrap();
+    assert_eq!(login.username, "postgres");
+    let missing = Master::SecretsManager("arn:aws:secretsmanager:eu-central-1:1:secret:rds!none".to_owned());
+    let error = master::login(&world.account, &world.secrets(), &missing).await.unwrap_err().to_string();
+    assert!(error.contains("rds!none"), "{error}");
 }

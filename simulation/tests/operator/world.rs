@@ -102,6 +102,11 @@ impl World {
         self.resource.metadata.annotations.get_or_insert_default().insert(name.into(), value.into());
     }
 
+    /// Secrets of the platform's namespace.
+    pub fn secrets(&self) -> kube::Api<Secret> {
+        kube::Api::namespaced(self.client.clone(), "media")
+    }
+
     pub fn now(&self) -> Timestamp {
         self.cloud.clock().now()
     }

@@ -45,7 +45,6 @@ const PASSING: &[&str] = &[
 ];
 
 pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwords) -> Result<(), Failure> {
-    let rds = &account.rds;
     match call {
         Call::CreateInstance { identifier, settings, tags, origin } => {
             create_instance(account, identifier, settings, tags, origin, passwords).await
@@ -55,20 +54,21 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
         }
         Call::SetMasterPassword { identifier, secret } => {
             let password = passwords.read(secret).await?;
-            let request = rds.modify_db_instance().db_instance_identifier(identifier);
+            let request = account.rds.modify_db_instance().db_instance_identifier(identifier);
             outcome(request.master_user_password(password).apply_immediately(true).send().await)
         }
         Call::RebootInstance { identifier } => {
-            outcome(rds.reboot_db_instance().db_instance_identifier(identifier).send().await)
+            outcome(account.rds.reboot_db_instance().db_instance_identifier(identifier).send().await)
         }
         Call::StopInstance { identifier } => {
-            outcome(rds.stop_db_instance().db_instance_identifier(identifier).send().await)
+            outcome(account.rds.stop_db_instance().db_instance_identifier(identifier).send().await)
         }
         Call::StartInstance { identifier } => {
-            outcome(rds.start_db_instance().db_instance_identifier(identifier).send().await)
+            outcome(account.rds.start_db_instance().db_instance_identifier(identifier).send().await)
         }
         Call::DeleteInstance { identifier, final_snapshot, delete_backups } => {
-            let request = rds
+            let request = account
+                .rds
                 .delete_db_instance()
                 .db_instance_identifier(identifier)
                 .skip_final_snapshot(final_snapshot.is_none())
@@ -83,13 +83,14 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
             modify_cluster(account, identifier, settings, *immediately).await
         }
         Call::StopCluster { identifier } => {
-            outcome(rds.stop_db_cluster().db_cluster_identifier(identifier).send().await)
+            outcome(account.rds.stop_db_cluster().db_cluster_identifier(identifier).send().await)
         }
         Call::StartCluster { identifier } => {
-            outcome(rds.start_db_cluster().db_cluster_identifier(identifier).send().await)
+            outcome(account.rds.start_db_cluster().db_cluster_identifier(identifier).send().await)
         }
         Call::DeleteCluster { identifier, final_snapshot, delete_backups } => {
-            let request = rds
+            let request = account
+                .rds
                 .delete_db_cluster()
                 .db_cluster_identifier(identifier)
                 .skip_final_snapshot(final_snapshot.is_none())
@@ -98,11 +99,11 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
             outcome(request.send().await)
         }
         Call::Tag { arn, tags } => {
-            let request = rds.add_tags_to_resource().resource_name(arn);
+            let request = account.rds.add_tags_to_resource().resource_name(arn);
             outcome(request.set_tags(Some(list(tags))).send().await)
         }
         Call::Untag { arn, keys } => {
-            let request = rds.remove_tags_from_resource().resource_name(arn);
+            let request = account.rds.remove_tags_from_resource().resource_name(arn);
             outcome(request.set_tag_keys(Some(keys.iter().cloned().collect())).send().await)
         }
         Call::CreateParameterGroup { kind, name, family, tags } => {
@@ -120,13 +121,19 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
             reset_parameters(account, *kind, name, entries.collect()).await
         }
         Call::DeleteParameterGroup { kind: GroupKind::Instance, name } => {
-            outcome(rds.delete_db_parameter_group().db_parameter_group_name(name).send().await)
+            outcome(account.rds.delete_db_parameter_group().db_parameter_group_name(name).send().await)
         }
         Call::DeleteParameterGroup { kind: GroupKind::Cluster, name } => outcome(
-            rds.delete_db_cluster_parameter_group().db_cluster_parameter_group_name(name).send().await,
+            account
+                .rds
+                .delete_db_cluster_parameter_group()
+                .db_cluster_parameter_group_name(name)
+                .send()
+                .await,
         ),
         Call::CreateSubnetGroup { name, subnets, tags } => {
-            let request = rds
+            let request = account
+                .rds
                 .create_db_subnet_group()
                 .db_subnet_group_name(name)
                 .db_subnet_group_description(DESCRIPTION)
@@ -135,14 +142,15 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
             outcome(request.send().await)
         }
         Call::ModifySubnetGroup { name, subnets } => {
-            let request = rds
+            let request = account
+                .rds
                 .modify_db_subnet_group()
                 .db_subnet_group_name(name)
                 .set_subnet_ids(Some(subnets.iter().cloned().collect()));
             outcome(request.send().await)
         }
         Call::DeleteSubnetGroup { name } => {
-            outcome(rds.delete_db_subnet_group().db_subnet_group_name(name).send().await)
+            outcome(account.rds.delete_db_subnet_group().db_subnet_group_name(name).send().await)
         }
     }
 }
@@ -205,17 +213,18 @@ async fn create_instance(
     origin: &Origin,
     passwords: &Passwords,
 ) -> Result<(), Failure> {
-    let rds = &account.rds;
     match origin {
         Origin::Restored(RestoreSource::Snapshot(snapshot)) => {
-            let request = rds
+            let request = account
+                .rds
                 .restore_db_instance_from_db_snapshot()
                 .db_instance_identifier(identifier)
                 .db_snapshot_identifier(snapshot);
             outcome(restored!(request, settings, tags).send().await)
         }
         Origin::Restored(RestoreSource::PointInTime { from, time }) => {
-            let request = rds
+            let request = account
+                .rds
                 .restore_db_instance_to_point_in_time()
                 .target_db_instance_identifier(identifier)
                 .set_source_db_instance_identifier(from.clone())
@@ -226,7 +235,7 @@ async fn create_instance(
         Origin::Empty | Origin::EmptyWithPassword { .. } | Origin::Member => {
             let mut request = settings
                 .iter()
-                .fold(rds.create_db_instance(), with_instance_setting)
+                .fold(account.rds.create_db_instance(), with_instance_setting)
                 .db_instance_identifier(identifier)
                 .set_tags(Some(list(tags)));
             if let Origin::EmptyWithPassword { secret } = origin {
@@ -339,10 +348,10 @@ async fn create_cluster(
     origin: &Origin,
     passwords: &Passwords,
 ) -> Result<(), Failure> {
-    let rds = &account.rds;
     match origin {
         Origin::Restored(RestoreSource::Snapshot(snapshot)) => {
-            let request = rds
+            let request = account
+                .rds
                 .restore_db_cluster_from_snapshot()
                 .db_cluster_identifier(identifier)
                 .snapshot_identifier(snapshot)
@@ -350,7 +359,8 @@ async fn create_cluster(
             outcome(restored_cluster!(request, settings, tags).send().await)
         }
         Origin::Restored(RestoreSource::PointInTime { from, time }) => {
-            let request = rds
+            let request = account
+                .rds
                 .restore_db_cluster_to_point_in_time()
                 .db_cluster_identifier(identifier)
                 .set_source_db_cluster_identifier(from.clone())
@@ -361,7 +371,7 @@ async fn create_cluster(
         Origin::Empty | Origin::EmptyWithPassword { .. } | Origin::Member => {
             let mut request = settings
                 .iter()
-                .fold(rds.create_db_cluster(), with_cluster_setting)
+                .fold(account.rds.create_db_cluster(), with_cluster_setting)
                 .db_cluster_identifier(identifier)
                 .set_serverless_v2_scaling_configuration(scaling(settings))
                 .set_tags(Some(list(tags)));

@@ -4,7 +4,10 @@
 //! Those that don't, and those that need more than one, are the reason for this table. A test compares it with
 //! the source: no call is missing, and none is here that the code does not make.
 
-use super::{Part, Part::Transcoding, Role};
+use super::{
+    Part::{self, Database, Transcoding},
+    Role,
+};
 
 /// An operation that the code calls.
 #[derive(Clone, Copy, Debug)]
@@ -32,8 +35,16 @@ pub(super) enum On {
     Buckets(&'static [&'static str]),
     /// Objects of a bucket whose keys match the pattern.
     Objects(&'static str, &'static str),
-    /// The customer key of queues.
-    QueueKey,
+    /// The customer key of queues and databases.
+    CustomerKey,
+    /// Everything of these kinds in RDS, whatever its name: the spec may name a database.
+    Rds(&'static [&'static str]),
+    /// The same, where it bears the operator's tags.
+    TaggedRds(&'static [&'static str]),
+    /// The secrets that RDS makes for the masters of databases.
+    MasterSecrets,
+    /// The role that RDS acts with in the account. The first database of an account makes it.
+    ServiceRole,
 }
 
 const WORK: &str = crate::observe::aws::WORK_QUEUE;
@@ -47,8 +58,8 @@ const ANY: &str = "*";
 
 /// Messages of a queue with a customer key are written and read with it: the SQS Developer Guide's "Key
 /// management". AWS asks for both rights of who sends.
-const SEAL: (&str, On) = ("kms:GenerateDataKey", On::QueueKey);
-const UNSEAL: (&str, On) = ("kms:Decrypt", On::QueueKey);
+const SEAL: (&str, On) = ("kms:GenerateDataKey", On::CustomerKey);
+const UNSEAL: (&str, On) = ("kms:Decrypt", On::CustomerKey);
 
 const fn call(service: &'static str, operation: &'static str, rights: &'static [(&'static str, On)]) -> Call {
     Call { part: Transcoding, service, operation, rights }
@@ -57,7 +68,7 @@ const fn call(service: &'static str, operation: &'static str, rights: &'static [
 /// The calls of a role, in groups.
 pub(super) const fn calls(role: Role) -> &'static [&'static [Call]] {
     match role {
-        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC],
+        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC, DATABASES],
         Role::Transcoder => &[TRANSCODER],
         Role::Backend => &[BACKEND, CATALOG],
         Role::Worker => &[WORKER, CATALOG],
@@ -130,6 +141,134 @@ const RESYNC: &[Call] = &[call(
     "HeadObject",
     &[("s3:GetObject", On::Objects(OUTPUT, "*/job.json")), ("s3:ListBucket", BUCKETS)],
 )];
+
+const fn rds(operation: &'static str, rights: &'static [(&'static str, On)]) -> Call {
+    Call { part: Database, service: "rds", operation, rights }
+}
+
+/// What instances and clusters stand on: groups of options, parameters, security and subnets.
+const GROUPS: On = On::Rds(&["cluster-pg", "og", "pg", "secgrp", "subgrp"]);
+const SERVERS: On = On::Rds(&["cluster", "db"]);
+const OUR_SERVERS: On = On::TaggedRds(&["cluster", "db"]);
+const SNAPSHOTS: On = On::Rds(&["cluster-snapshot", "snapshot"]);
+/// Tags in a call that makes something need the right to tag.
+const TAG: (&str, On) = ("rds:AddTagsToResource", On::Rds(&["cluster", "cluster-pg", "db", "pg", "subgrp"]));
+/// What AWS asks for when RDS is to keep the master's password: "Password management with Amazon RDS and AWS
+/// Secrets Manager" of its guide.
+const KEEP_MASTER: (&str, On) = ("secretsmanager:CreateSecret", On::MasterSecrets);
+const TAG_MASTER: (&str, On) = ("secretsmanager:TagResource", On::MasterSecrets);
+const SEE_KEY: (&str, On) = ("kms:DescribeKey", On::CustomerKey);
+const GRANT_KEY: (&str, On) = ("kms:CreateGrant", On::CustomerKey);
+const SERVICE_ROLE: (&str, On) = ("iam:CreateServiceLinkedRole", On::ServiceRole);
+
+/// The operator: databases in RDS.
+const DATABASES: &[Call] = &[
+    rds("DescribeDBInstances", &[("rds:DescribeDBInstances", On::Rds(&["db"]))]),
+    rds("DescribeDBClusters", &[("rds:DescribeDBClusters", On::Rds(&["cluster"]))]),
+    rds("DescribeDBSubnetGroups", &[("rds:DescribeDBSubnetGroups", On::Rds(&["subgrp"]))]),
+    rds("DescribeDBParameterGroups", &[("rds:DescribeDBParameterGroups", On::Rds(&["pg"]))]),
+    rds(
+        "DescribeDBClusterParameterGroups",
+        &[("rds:DescribeDBClusterParameterGroups", On::Rds(&["cluster-pg"]))],
+    ),
+    rds("DescribeDBParameters", &[("rds:DescribeDBParameters", On::Rds(&["pg"]))]),
+    rds("DescribeDBClusterParameters", &[("rds:DescribeDBClusterParameters", On::Rds(&["cluster-pg"]))]),
+    rds(
+        "CreateDBInstance",
+        &[
+            ("rds:CreateDBInstance", SERVERS),
+            ("rds:CreateDBInstance", GROUPS),
+            TAG,
+            KEEP_MASTER,
+            TAG_MASTER,
+            SEE_KEY,
+            GRANT_KEY,
+            SERVICE_ROLE,
+        ],
+    ),
+    rds(
+        "RestoreDBInstanceFromDBSnapshot",
+        &[
+            ("rds:RestoreDBInstanceFromDBSnapshot", SERVERS),
+            ("rds:RestoreDBInstanceFromDBSnapshot", SNAPSHOTS),
+            ("rds:RestoreDBInstanceFromDBSnapshot", GROUPS),
+            TAG,
+        ],
+    ),
+    rds(
+        "RestoreDBInstanceToPointInTime",
+        &[
+            ("rds:RestoreDBInstanceToPointInTime", SERVERS),
+            ("rds:RestoreDBInstanceToPointInTime", GROUPS),
+            TAG,
+        ],
+    ),
+    rds("ModifyDBInstance", &[("rds:ModifyDBInstance", OUR_SERVERS), ("rds:ModifyDBInstance", GROUPS)]),
+    rds("RebootDBInstance", &[("rds:RebootDBInstance", OUR_SERVERS)]),
+    rds("StopDBInstance", &[("rds:StopDBInstance", OUR_SERVERS)]),
+    rds("StartDBInstance", &[("rds:StartDBInstance", OUR_SERVERS)]),
+    rds(
+        "DeleteDBInstance",
+        &[
+            ("rds:DeleteDBInstance", OUR_SERVERS),
+            ("rds:CreateDBSnapshot", OUR_SERVERS),
+            ("rds:CreateDBSnapshot", SNAPSHOTS),
+        ],
+    ),
+    rds(
+        "CreateDBCluster",
+        &[("rds:CreateDBCluster", SERVERS), ("rds:CreateDBCluster", GROUPS), TAG, KEEP_MASTER, TAG_MASTER],
+    ),
+    rds(
+        "RestoreDBClusterFromSnapshot",
+        &[
+            ("rds:RestoreDBClusterFromSnapshot", SERVERS),
+            ("rds:RestoreDBClusterFromSnapshot", SNAPSHOTS),
+            ("rds:RestoreDBClusterFromSnapshot", GROUPS),
+            TAG,
+        ],
+    ),
+    rds(
+        "RestoreDBClusterToPointInTime",
+        &[("rds:RestoreDBClusterToPointInTime", SERVERS), ("rds:RestoreDBClusterToPointInTime", GROUPS), TAG],
+    ),
+    rds("ModifyDBCluster", &[("rds:ModifyDBCluster", OUR_SERVERS), ("rds:ModifyDBCluster", GROUPS)]),
+    rds("StopDBCluster", &[("rds:StopDBCluster", OUR_SERVERS)]),
+    rds("StartDBCluster", &[("rds:StartDBCluster", OUR_SERVERS)]),
+    rds("DeleteDBCluster", &[("rds:DeleteDBCluster", OUR_SERVERS), ("rds:DeleteDBCluster", SNAPSHOTS)]),
+    // Also what is adopted, which bears no tag of ours yet.
+    rds("AddTagsToResource", &[TAG]),
+    rds("RemoveTagsFromResource", &[("rds:RemoveTagsFromResource", OUR_SERVERS)]),
+    rds("CreateDBParameterGroup", &[("rds:CreateDBParameterGroup", On::Rds(&["pg"])), TAG]),
+    rds(
+        "CreateDBClusterParameterGroup",
+        &[("rds:CreateDBClusterParameterGroup", On::Rds(&["cluster-pg"])), TAG],
+    ),
+    rds("ModifyDBParameterGroup", &[("rds:ModifyDBParameterGroup", On::TaggedRds(&["pg"]))]),
+    rds(
+        "ModifyDBClusterParameterGroup",
+        &[("rds:ModifyDBClusterParameterGroup", On::TaggedRds(&["cluster-pg"]))],
+    ),
+    rds("ResetDBParameterGroup", &[("rds:ResetDBParameterGroup", On::TaggedRds(&["pg"]))]),
+    rds(
+        "ResetDBClusterParameterGroup",
+        &[("rds:ResetDBClusterParameterGroup", On::TaggedRds(&["cluster-pg"]))],
+    ),
+    rds("DeleteDBParameterGroup", &[("rds:DeleteDBParameterGroup", On::TaggedRds(&["pg"]))]),
+    rds(
+        "DeleteDBClusterParameterGroup",
+        &[("rds:DeleteDBClusterParameterGroup", On::TaggedRds(&["cluster-pg"]))],
+    ),
+    rds("CreateDBSubnetGroup", &[("rds:CreateDBSubnetGroup", On::Rds(&["subgrp"])), TAG]),
+    rds("ModifyDBSubnetGroup", &[("rds:ModifyDBSubnetGroup", On::TaggedRds(&["subgrp"]))]),
+    rds("DeleteDBSubnetGroup", &[("rds:DeleteDBSubnetGroup", On::TaggedRds(&["subgrp"]))]),
+    Call {
+        part: Database,
+        service: "secretsmanager",
+        operation: "GetSecretValue",
+        rights: &[("secretsmanager:GetSecretValue", On::MasterSecrets)],
+    },
+];
 
 /// Transcoding Jobs: a version of the source, and the output.
 const TRANSCODER: &[Call] = &[

@@ -102,7 +102,11 @@ fn no_call_is_listed_twice_and_each_needs_something() {
             assert!(!call.rights.is_empty(), "{}", call.operation);
             for (action, _) in call.rights {
                 let (service, name) = action.split_once(':').unwrap();
-                assert!(["s3", "sqs", "kms"].contains(&service) && !name.contains('*'), "{action}");
+                assert!(
+                    ["iam", "kms", "rds", "s3", "secretsmanager", "sqs"].contains(&service)
+                        && !name.contains('*'),
+                    "{action}"
+                );
             }
         }
     }
@@ -123,7 +127,7 @@ fn operations_are_allowed_under_the_names_that_iam_knows() {
 
 #[test]
 fn a_policy_reaches_one_platform_in_one_account() {
-    let policy = policy("--platform media/tv --account 123456789012 --region eu-central-1");
+    let policy = policy("--transcoding --platform media/tv --account 123456789012 --region eu-central-1");
     let receive = allowing(&policy, "sqs:ReceiveMessage")[0];
     assert_eq!(receive["Resource"][0], "arn:aws:sqs:eu-central-1:123456789012:tv-??????????-transcoding");
     let list = allowing(&policy, "s3:ListBucket")[0];
@@ -147,6 +151,25 @@ fn only_queues_of_ours_are_deleted() {
     let any = policy("");
     let condition = &allowing(&any, "sqs:DeleteQueue")[0]["Condition"]["Null"];
     assert_eq!(condition["aws:ResourceTag/streamingplatform.dev/uid"], "false");
+}
+
+/// The spec may name a database, so that only tags tell whose it is.
+#[test]
+fn only_databases_of_ours_are_changed_and_deleted() {
+    let mine = policy("--database --platform media/tv --account 123456789012 --region eu-central-1");
+    for action in
+        ["rds:ModifyDBInstance", "rds:DeleteDBInstance", "rds:StopDBCluster", "rds:DeleteDBParameterGroup"]
+    {
+        let on_servers = |it: &&Value| !it["Resource"].to_string().contains(":og:");
+        let statements = allowing(&mine, action);
+        let tagged = statements.into_iter().filter(|it| !it["Resource"].to_string().contains("snapshot"));
+        for statement in tagged.filter(on_servers) {
+            let condition = &statement["Condition"]["StringEquals"];
+            assert_eq!(condition["aws:ResourceTag/streamingplatform.dev/platform"], "tv", "{action}");
+        }
+    }
+    let read = allowing(&mine, "secretsmanager:GetSecretValue")[0];
+    assert_eq!(read["Resource"], json!(["arn:aws:secretsmanager:eu-central-1:123456789012:secret:rds!*"]));
 }
 
 #[test]
@@ -178,11 +201,12 @@ fn the_right_to_assume_roles_is_a_document_of_its_own() {
     );
 }
 
-/// A longest name, and everything that can be said.
+/// A longest name, and everything that can be said. Of the operator, each part has a policy of its own.
 #[test]
 fn every_policy_fits_into_one_managed_policy() {
     let name = "p".repeat(crate::api::names::MAX_PLATFORM_NAME);
-    for role in ["operator", "transcoder", "backend", "worker"] {
+    let policies = ["operator --transcoding", "operator --database", "transcoder", "backend", "worker"];
+    for role in policies {
         let policy = policy(&format!(
             "--role {role} --platform media/{name} --account 123456789012 --region ap-southeast-1 \
              --kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789012"
