@@ -40,8 +40,11 @@ pub struct PolicyArgs {
     /// Customer key that queues are encrypted with (transcoding.queue.kmsKeyID)
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
+    /// Customer keys that buckets are encrypted with (transcoding.input/output.encryption.kmsKeyID)
+    #[arg(long, value_name = "ARN", value_delimiter = ',')]
+    bucket_kms_key: Vec<String>,
     /// Instead: what the operator's own identity needs where platforms name these roles (spec.aws.roleARN)
-    #[arg(long, value_name = "ARN", value_delimiter = ',', conflicts_with_all = ["transcoding", "database", "cache", "kms_key"])]
+    #[arg(long, value_name = "ARN", value_delimiter = ',', conflicts_with_all = ["transcoding", "database", "cache", "kms_key", "bucket_kms_key"])]
     assume: Vec<String>,
 }
 
@@ -146,6 +149,8 @@ impl PolicyArgs {
                 vec![format!("{}/{keys}", bucket(suffix))]
             }
             On::QueueKey => vec![self.kms_key.clone()?],
+            On::BucketKeys if self.bucket_kms_key.is_empty() => return None,
+            On::BucketKeys => self.bucket_kms_key.clone(),
         };
         let condition =
             if conditions.is_empty() { String::new() } else { Value::Object(conditions).to_string() };

@@ -6,6 +6,8 @@
 //! values are no difference.
 
 pub mod rds;
+pub mod s3;
+pub mod sqs;
 
 use jiff::Timestamp;
 use std::{
