@@ -2,7 +2,9 @@
 //!
 //! Made by [`crate::validate`] only. What comes after sees this and never the raw resource.
 
-use crate::api::{DeletionPolicy, Port, Probes, Route, ServiceAccount, ServiceExposure, Size, names};
+use crate::api::{
+    BucketDeletionPolicy, DeletionPolicy, Port, Probes, Route, ServiceAccount, ServiceExposure, Size, names,
+};
 use k8s_openapi::api::core::v1::{Affinity, EnvFromSource, EnvVar, ResourceRequirements, Toleration};
 use sha2::{Digest, Sha256};
 use std::{collections::BTreeMap, convert::Infallible, fmt, time::Duration};
@@ -389,8 +391,43 @@ pub struct Bucket {
     pub name: String,
     /// Empty, or ends in `/`.
     pub prefix: String,
-    /// What becomes of it when the platform is deleted; none: it is not the operator's.
-    pub managed: Option<DeletionPolicy>,
+    /// What it shall be where the operator makes it; none: it exists and is only used.
+    pub managed: Option<ManagedBucket>,
+}
+
+/// A bucket that the operator makes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ManagedBucket {
+    /// What becomes of it when the platform is deleted.
+    pub deletion_policy: BucketDeletionPolicy,
+    /// What becomes of its objects by age.
+    pub lifecycle: Lifecycle,
+    /// KMS key that new objects are encrypted with; none: S3's own.
+    pub kms_key_id: Option<String>,
+}
+
+/// What becomes of objects by age, in days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// The parts of an upload that was never completed are deleted.
+    pub abort_uploads_after_days: u32,
+    /// They move to Standard-IA.
+    pub infrequent_access_after_days: Option<u32>,
+    /// They move to Glacier Instant Retrieval.
+    pub glacier_after_days: Option<u32>,
+    /// A version is deleted, so long after another replaced it.
+    pub expire_noncurrent_after_days: Option<u32>,
+}
+
+impl Default for Lifecycle {
+    fn default() -> Self {
+        Self {
+            abort_uploads_after_days: 7,
+            infrequent_access_after_days: None,
+            glacier_after_days: None,
+            expire_noncurrent_after_days: None,
+        }
+    }
 }
 
 /// The Job that transcodes one source.

@@ -31,4 +31,7 @@ pub use status::{
     ComponentStatus, ConditionReason, ConditionType, DataStatus, Endpoint, JobCounts, JobFailure,
     PendingChange, QueueDepth, StreamingPlatformStatus, TranscodingStatus, WaitingFor,
 };
-pub use transcoding::{Bucket, JobTemplate, Profile, Queue, Rendition, Transcoding};
+pub use transcoding::{
+    Bucket, BucketDeletionPolicy, BucketEncryption, BucketLifecycle, JobTemplate, Profile, Queue, Rendition,
+    Transcoding,
+};

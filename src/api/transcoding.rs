@@ -6,6 +6,7 @@ use k8s_openapi::{
     apimachinery::pkg::api::resource::Quantity,
 };
 use kube::{KubeSchema, core::Duration};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// One transcoding Job for each message on an SQS queue.
@@ -19,6 +20,8 @@ use serde::{Deserialize, Serialize};
     "transcoding.output.bucket can't be changed: the videos in the old one could no longer be played; make another platform for the other bucket"))]
 #[x_kube(validation = ("!has(self.output) || !has(self.output.allowedOrigins)",
     "transcoding.output.allowedOrigins: browsers upload into the input bucket only; set transcoding.input.allowedOrigins"))]
+#[x_kube(validation = ("!has(self.output) || !has(self.output.lifecycle) || !has(self.output.lifecycle.expireNoncurrentAfterDays)",
+    "transcoding.output.lifecycle.expireNoncurrentAfterDays: the output bucket keeps no old versions; leave it out"))]
 #[x_kube(validation = ("!has(self.input) || !has(self.output) || !has(self.input.bucket) || !has(self.output.bucket) || self.input.bucket != self.output.bucket || (has(self.input.prefix) && has(self.output.prefix) && !self.input.prefix.startsWith(self.output.prefix) && !self.output.prefix.startsWith(self.input.prefix))",
     "transcoding: input and output overlap, so that each output would be transcoded again; use two buckets, or prefixes of which neither begins with the other"))]
 pub struct Transcoding {
@@ -100,6 +103,8 @@ pub struct Queue {
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("!(has(self.bucket) && has(self.deletionPolicy))",
     "deletionPolicy belongs to buckets that the operator makes: an existing bucket is never deleted"))]
+#[x_kube(validation = ("!(has(self.bucket) && (has(self.lifecycle) || has(self.encryption)))",
+    "lifecycle and encryption belong to buckets that the operator makes: of an existing bucket it changes nothing but its own notification"))]
 pub struct Bucket {
     /// Name of an existing bucket; one is made when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -114,10 +119,65 @@ pub struct Bucket {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 16), inner(length(max = 253), regex(pattern = r"^(\*|https?://[^/]+)$")), extend("x-kubernetes-list-type" = "set"))]
     pub allowed_origins: Vec<String>,
-    /// What becomes of a bucket that the operator made when the platform is deleted; `Retain` when left out.
-    /// `Delete` deletes every object in it.
+    /// What becomes of the objects of a bucket that the operator makes, by their age.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deletion_policy: Option<DeletionPolicy>,
+    pub lifecycle: Option<BucketLifecycle>,
+    /// How new objects are encrypted in a bucket that the operator makes; with S3's own keys when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub encryption: Option<BucketEncryption>,
+    /// What becomes of a bucket that the operator made when the platform is deleted; `Retain` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deletion_policy: Option<BucketDeletionPolicy>,
+}
+
+/// What becomes of a bucket when its platform is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BucketDeletionPolicy {
+    /// It stays.
+    #[default]
+    Retain,
+    /// It is deleted if it is empty: no object, no old version. Else the deletion of the platform waits and says so.
+    DeleteIfEmpty,
+    /// It is deleted with every object and version in it.
+    DeleteWithContents,
+}
+
+/// What becomes of objects by age, in days. An object below 128 KiB does not move.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = ("!has(self.infrequentAccessAfterDays) || !has(self.glacierAfterDays) || self.glacierAfterDays >= self.infrequentAccessAfterDays + 30",
+    "lifecycle.glacierAfterDays must be at least 30 days after infrequentAccessAfterDays"))]
+pub struct BucketLifecycle {
+    /// They move to S3 Standard-IA, whose storage costs less and whose reads cost more; never when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 30, max = 36500))]
+    pub infrequent_access_after_days: Option<i32>,
+    /// They move to S3 Glacier Instant Retrieval; never when left out. It is read as fast as S3 Standard, so that
+    /// videos still play and sources can be transcoded again; the other Glacier classes, whose objects must be
+    /// restored first, are not offered. Every read costs, and so do 90 days of storage at the least.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36500))]
+    pub glacier_after_days: Option<i32>,
+    /// A version of an upload is deleted for good, so long after another replaced it or it was deleted; never
+    /// when left out. For the input bucket, which keeps old versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36500))]
+    pub expire_noncurrent_after_days: Option<i32>,
+    /// The parts of an upload that was never completed are deleted; 7 when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 36500))]
+    pub abort_uploads_after_days: Option<i32>,
+}
+
+/// Encryption with a customer key.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketEncryption {
+    /// KMS key (ARN, id or alias) that new objects are encrypted with, by way of a bucket key. Jobs, backend and
+    /// worker need rights on it. What is there stays as it is encrypted.
+    #[serde(rename = "kmsKeyID")]
+    #[schemars(length(min = 1, max = 2048))]
+    pub kms_key_id: String,
 }
 
 /// What is made of a source. See `docs/job-contract.md`.

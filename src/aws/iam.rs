@@ -40,8 +40,11 @@ pub struct PolicyArgs {
     /// Customer key of queues and databases (transcoding.queue.kmsKeyID, database.aws.kmsKeyID)
     #[arg(long, value_name = "ARN")]
     kms_key: Option<String>,
+    /// Customer keys that buckets are encrypted with (transcoding.input/output.encryption.kmsKeyID)
+    #[arg(long, value_name = "ARN", value_delimiter = ',')]
+    bucket_kms_key: Vec<String>,
     /// Instead: what the operator's own identity needs where platforms name these roles (spec.aws.roleARN)
-    #[arg(long, value_name = "ARN", value_delimiter = ',', conflicts_with_all = ["transcoding", "database", "cache", "kms_key"])]
+    #[arg(long, value_name = "ARN", value_delimiter = ',', conflicts_with_all = ["transcoding", "database", "cache", "kms_key", "bucket_kms_key"])]
     assume: Vec<String>,
 }
 
@@ -158,6 +161,8 @@ impl PolicyArgs {
                 "arn:{partition}:iam::{account}:role/aws-service-role/rds.amazonaws.com/AWSServiceRoleForRDS"
             )],
             On::CustomerKey => vec![self.kms_key.clone()?],
+            On::BucketKeys if self.bucket_kms_key.is_empty() => return None,
+            On::BucketKeys => self.bucket_kms_key.clone(),
         };
         let condition =
             if conditions.is_empty() { String::new() } else { Value::Object(conditions).to_string() };

@@ -157,7 +157,8 @@ impl Pipeline {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
             database: self.database.apply(key, &platform, &plan.database, account.as_ref()).await,
         };
-        match self.database.log_in(key, resource, &platform, &plan.database, account.as_ref()).await {
+        match Box::pin(self.database.log_in(key, resource, &platform, &plan.database, account.as_ref())).await
+        {
             Ok(written) => aws.database.changed += usize::from(written),
             Err(message) => {
                 warn!(message, "no login");

@@ -226,8 +226,7 @@ impl Transcoding {
 /// What a platform adds to the gauges.
 pub(super) fn load(observed: &Observed) -> Load {
     let jobs = observed.dispatch.as_ref().map(|report| report.jobs).unwrap_or_default();
-    let depth =
-        |queue: Option<&crate::observe::aws::sqs::Queue>| queue.map(|it| it.depth).unwrap_or_default();
+    let depth = |queue: Option<&crate::managed::sqs::Queue>| queue.map(|it| it.depth).unwrap_or_default();
     let there = observed.transcoding.as_ref();
     let work = depth(there.and_then(|it| it.queue.as_ref()));
     let dead_letter = depth(there.and_then(|it| it.dead_letter.as_ref()));

@@ -4,7 +4,7 @@ use super::{
     attempt::{Attempt, Phase, Settlement, WorkKey},
     breaker::{self, Breaker, Open},
     decide::{Decision, open},
-    memory::{Lease, Memory},
+    memory::{Lease, Memory, Subject},
     policy::Policy,
     settle,
 };
@@ -77,9 +77,14 @@ pub fn report(
 ) -> Report {
     let every = || attempts.iter().chain(memory.ghosts());
     let unsettled = || every().filter(|attempt| attempt.settled.is_none());
-    // What was paused and is no longer was done, or is no longer to be done.
-    let paused = memory.pauses.values().filter(|pause| pause.until > now);
-    let mut errors: Vec<String> = paused.map(|pause| pause.error.clone()).collect();
+    // What was paused and is no longer was done, or is no longer to be done. Only receiving never ends: until a
+    // receive succeeds, the end of its pause says nothing.
+    let failing = memory
+        .pauses
+        .iter()
+        .filter(|(subject, pause)| pause.until > now || **subject == Subject::Receive)
+        .map(|(_, pause)| pause.error.clone());
+    let mut errors: Vec<String> = failing.collect();
     errors.sort();
     errors.dedup();
     errors.truncate(FAILURES);
@@ -160,4 +165,25 @@ fn failures<'a>(
     failures.sort_by(|a, b| (b.at, &b.identity, b.attempt).cmp(&(a.at, &a.identity, a.attempt)));
     failures.truncate(FAILURES);
     failures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::tests::{VISIBILITY, policy, time},
+        *,
+    };
+
+    #[test]
+    fn the_error_of_a_receive_is_told_until_one_succeeds() {
+        let mut memory = Memory::default();
+        memory.receive_failed("there is no such queue".into(), time(0));
+        let errors =
+            |memory: &Memory, at| report(&policy(), &[], memory, &Decision::default(), time(at)).errors;
+        assert_eq!(errors(&memory, 0), ["there is no such queue"]);
+        assert_eq!(memory.paused(&Subject::Receive, time(300)), None, "the next receive is under way");
+        assert_eq!(errors(&memory, 300), ["there is no such queue"]);
+        memory.receive(Vec::new(), VISIBILITY, time(301));
+        assert_eq!(errors(&memory, 301), Vec::<String>::new());
+    }
 }

@@ -6,6 +6,8 @@
 //! values are no difference.
 
 pub mod rds;
+pub mod s3;
+pub mod sqs;
 
 use jiff::Timestamp;
 use std::{
@@ -237,5 +239,26 @@ mod tests {
     #[case("7.1", "7.1.0", true)]
     fn a_version_is_met_by_what_aws_makes_of_it(#[case] wanted: &str, #[case] seen: &str, #[case] met: bool) {
         assert_eq!(is_version_met(wanted, seen), met);
+    }
+
+    /// Field and effect of each setting, as a table of the docs has them in its first and last column.
+    fn documented(text: &str, heading: &str) -> Vec<(String, String)> {
+        let rows = text.lines().skip_while(|line| !line.starts_with(&format!("| {heading} |"))).skip(2);
+        rows.map_while(|line| line.strip_prefix("| ")?.strip_suffix(" |"))
+            .filter_map(|row| Some((row.split_once(" | ")?.0, row.rsplit_once(" | ")?.1)))
+            .map(|(field, effect)| (field.trim_matches('`').to_owned(), effect.to_owned()))
+            .collect()
+    }
+
+    fn settings<S: Setting>() -> Vec<(String, String)> {
+        let effect = |setting: S| setting.effect(None, &Value::Flag(true)).to_string();
+        S::ALL.iter().map(|it| (it.field().to_owned(), effect(*it))).collect()
+    }
+
+    #[test]
+    fn the_docs_tell_each_setting_of_queues_and_buckets_and_its_effect() {
+        let text = include_str!("../../docs/storage.md");
+        assert_eq!(documented(text, "queue"), settings::<sqs::QueueSetting>());
+        assert_eq!(documented(text, "bucket"), settings::<s3::BucketSetting>());
     }
 }

@@ -2,7 +2,6 @@
 //!
 //! Pure: no client, no clock, no randomness. Waiting is a value. The plan of a converged platform is empty.
 
-pub mod bucket;
 mod cache;
 pub mod call;
 pub mod check;
@@ -15,7 +14,6 @@ pub mod managed;
 mod merge;
 mod object;
 pub mod preview;
-pub mod queue;
 pub mod rds;
 mod references;
 mod server;

@@ -8,7 +8,8 @@ use crate::{
         Report,
         report::{Failed, Jobs},
     },
-    observe::{Observed, aws::sqs},
+    managed::sqs,
+    observe::Observed,
     plan::Plan,
     platform::Platform,
 };
@@ -158,8 +159,8 @@ fn failure(failed: &Failed) -> JobFailure {
 mod tests {
     use super::*;
     use crate::{
-        managed::Failure,
-        observe::aws::{Transcoding, s3::Bucket},
+        managed::{Failure, s3::Bucket},
+        observe::aws::Transcoding,
         plan::testing::{Cluster, from_spec},
     };
     use serde_json::json;

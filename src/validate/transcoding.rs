@@ -3,7 +3,7 @@
 use super::{Figures, Findings, component, duration};
 use crate::{
     api,
-    platform::{Bucket, Image, JobTemplate, Platform, Queue, Role, Transcoding},
+    platform::{Bucket, Image, JobTemplate, Lifecycle, ManagedBucket, Platform, Queue, Role, Transcoding},
     quantity,
     settings::Settings,
 };
@@ -35,8 +35,8 @@ pub(super) fn resolve(
         Duration::ZERO..=720 * HOUR,
         findings,
     );
-    let input = bucket(spec.input.as_ref(), platform, "input");
-    let output = bucket(spec.output.as_ref(), platform, "output");
+    let input = bucket(spec.input.as_ref(), platform, "input", findings);
+    let output = bucket(spec.output.as_ref(), platform, "output", findings);
     if input.name == output.name
         && (input.prefix.starts_with(&output.prefix) || output.prefix.starts_with(&input.prefix))
     {
@@ -95,13 +95,53 @@ fn queue(spec: &api::Queue, findings: &mut Findings) -> Option<Queue> {
     }
 }
 
-fn bucket(spec: Option<&api::Bucket>, platform: &Platform, suffix: &str) -> Bucket {
+fn bucket(spec: Option<&api::Bucket>, platform: &Platform, part: &str, findings: &mut Findings) -> Bucket {
     let spec = spec.cloned().unwrap_or_default();
-    let managed = spec.bucket.is_none().then(|| spec.deletion_policy.unwrap_or_default());
+    let field = format!("spec.transcoding.{part}");
+    if spec.bucket.is_some()
+        && (spec.deletion_policy.is_some() || spec.lifecycle.is_some() || spec.encryption.is_some())
+    {
+        findings.invalid(
+            &field,
+            "deletionPolicy, lifecycle and encryption belong to buckets that the operator makes; of an existing bucket it changes nothing but its own notification",
+        );
+    }
+    let lifecycle = lifecycle(&field, &spec.lifecycle.unwrap_or_default(), findings);
+    if part == "output" && lifecycle.expire_noncurrent_after_days.is_some() {
+        findings.invalid(
+            format!("{field}.lifecycle.expireNoncurrentAfterDays"),
+            "the output bucket keeps no old versions; leave it out",
+        );
+    }
+    let managed = ManagedBucket {
+        deletion_policy: spec.deletion_policy.unwrap_or_default(),
+        lifecycle,
+        kms_key_id: spec.encryption.map(|encryption| encryption.kms_key_id),
+    };
     Bucket {
-        name: spec.bucket.unwrap_or_else(|| platform.aws_name(suffix)),
+        managed: spec.bucket.is_none().then_some(managed),
+        name: spec.bucket.unwrap_or_else(|| platform.aws_name(part)),
         prefix: spec.prefix.unwrap_or_default(),
-        managed,
+    }
+}
+
+/// S3 wants 30 days between the two moves: "Transitioning objects using Amazon S3 Lifecycle" of its user guide.
+fn lifecycle(field: &str, spec: &api::BucketLifecycle, findings: &mut Findings) -> Lifecycle {
+    if let (Some(first), Some(second)) = (spec.infrequent_access_after_days, spec.glacier_after_days)
+        && second < first.saturating_add(30)
+    {
+        findings.invalid(
+            format!("{field}.lifecycle"),
+            "glacierAfterDays must be at least 30 days after infrequentAccessAfterDays",
+        );
+    }
+    let days = |days: Option<i32>| days.map(i32::unsigned_abs);
+    Lifecycle {
+        abort_uploads_after_days: days(spec.abort_uploads_after_days)
+            .unwrap_or(Lifecycle::default().abort_uploads_after_days),
+        infrequent_access_after_days: days(spec.infrequent_access_after_days),
+        glacier_after_days: days(spec.glacier_after_days),
+        expire_noncurrent_after_days: days(spec.expire_noncurrent_after_days),
     }
 }
 

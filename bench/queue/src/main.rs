@@ -220,7 +220,8 @@ impl Bench {
                 "transcoding": {
                     "maxConcurrentJobs": messages + 10, "drainTimeout": "1s",
                     "queue": {"deletionPolicy": "Delete"},
-                    "input": {"deletionPolicy": "Delete"}, "output": {"deletionPolicy": "Delete"},
+                    "input": {"deletionPolicy": "DeleteWithContents"},
+                    "output": {"deletionPolicy": "DeleteWithContents"},
                     "job": {"scheduling": {"nodeSelector": {NOWHERE: "true"}}},
                 },
             },

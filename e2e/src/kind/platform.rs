@@ -143,8 +143,10 @@ impl Platform {
     /// # Errors
     /// When it is still there at the deadline; the error shows the status.
     pub async fn gone(&self, deadline: Duration) -> Result<()> {
-        let Some(platform) = self.api.get_opt(&self.name).await? else { return Ok(()) };
-        let uid = platform.uid().context("a platform has a uid")?;
+        let uid = match self.api.get_opt(&self.name).await? {
+            Some(platform) => platform.uid().context("a platform has a uid")?,
+            None => return Ok(()),
+        };
         let deleted = conditions::is_deleted(&uid);
         let waited =
             timeout(deadline, Box::pin(await_condition(self.api.clone(), &self.name, deleted))).await;

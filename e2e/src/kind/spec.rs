@@ -13,8 +13,8 @@ pub fn component() -> Value {
 pub fn transcoding() -> Value {
     json!({
         "queue": {"visibilityTimeout": "30s", "deletionPolicy": "Delete"},
-        "input": {"deletionPolicy": "Delete"},
-        "output": {"deletionPolicy": "Delete"},
+        "input": {"deletionPolicy": "DeleteWithContents"},
+        "output": {"deletionPolicy": "DeleteWithContents"},
         "maxConcurrentJobs": 4,
         "drainTimeout": "1m",
         "profile": {

@@ -6,6 +6,7 @@ mod lifecycle;
 mod outage;
 mod ownership;
 mod secrets;
+mod storage;
 mod telling;
 mod transcoding;
 

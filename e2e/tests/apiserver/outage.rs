@@ -91,10 +91,10 @@ async fn a_queue_that_is_gone_is_told_and_made_anew_and_work_goes_on() -> Result
 }
 
 /// Deletes a platform together with its keys while no operator runs, and starts one that never saw them.
-async fn deleted_with_its_keys(name: &str, policy: &str) -> Result<Scene> {
+async fn deleted_with_its_keys(name: &str, retained: bool) -> Result<Scene> {
     let keep = |spec: &mut Value| {
-        for part in ["queue", "input", "output"] {
-            spec["transcoding"][part]["deletionPolicy"] = json!(policy);
+        for part in ["queue", "input", "output"].into_iter().filter(|_| retained) {
+            spec["transcoding"][part]["deletionPolicy"] = json!("Retain");
         }
     };
     let mut scene = Scene::start(name, keep).await?;
@@ -108,7 +108,7 @@ async fn deleted_with_its_keys(name: &str, policy: &str) -> Result<Scene> {
 
 #[tokio::test]
 async fn a_platform_whose_keys_are_gone_goes_where_all_in_aws_is_retained() -> Result<()> {
-    let scene = deleted_with_its_keys("nokeys-retain", "Retain").await?;
+    let scene = deleted_with_its_keys("nokeys-retain", true).await?;
     scene.test.gone::<StreamingPlatform>("tv").await?;
     let aws = &scene.emulator.aws;
     assert!(aws.has_queue(scene.queue()).await?);
@@ -119,7 +119,7 @@ async fn a_platform_whose_keys_are_gone_goes_where_all_in_aws_is_retained() -> R
 #[tokio::test]
 async fn a_platform_whose_keys_are_gone_waits_for_them_where_something_in_aws_is_to_be_deleted() -> Result<()>
 {
-    let scene = deleted_with_its_keys("nokeys-delete", "Delete").await?;
+    let scene = deleted_with_its_keys("nokeys-delete", false).await?;
     let status = scene
         .test
         .status("tv", "it says what it waits for", |status| status.waiting.iter().any(|it| it.on == "AWS"))

@@ -43,7 +43,7 @@ pub(super) struct Scene {
     pub status: TranscodingStatus,
 }
 
-fn spec(emulator: &Emulator) -> Value {
+pub(super) fn spec(emulator: &Emulator) -> Value {
     json!({
         "aws": {
             "region": REGION,
@@ -53,8 +53,8 @@ fn spec(emulator: &Emulator) -> Value {
         },
         "transcoding": {
             "queue": {"visibilityTimeout": "30s", "deletionPolicy": "Delete"},
-            "input": {"deletionPolicy": "Delete", "allowedOrigins": ["https://tv.example.com"]},
-            "output": {"deletionPolicy": "Delete"},
+            "input": {"deletionPolicy": "DeleteWithContents", "allowedOrigins": ["https://tv.example.com"]},
+            "output": {"deletionPolicy": "DeleteWithContents"},
             "maxConcurrentJobs": 2,
             "maxAttempts": 2,
             "drainTimeout": "0s",
@@ -271,7 +271,7 @@ async fn queues_and_buckets_are_made_once_and_what_drifts_comes_back() -> Result
     .await?;
 
     // Nothing is left of the rules when the last origin goes.
-    spec["transcoding"]["input"] = json!({"deletionPolicy": "Delete"});
+    spec["transcoding"]["input"] = json!({"deletionPolicy": "DeleteWithContents"});
     scene.test.apply("tv", spec).await?;
     eventually("no rule is left", DEADLINE, async || {
         let rules = s3.get_bucket_cors().bucket(scene.input()).send().await;

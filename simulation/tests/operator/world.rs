@@ -218,7 +218,8 @@ impl World {
     /// Reconciles for so long, as the operator does while nothing moves.
     pub async fn idle(&mut self, hours: u64) {
         for _ in 0..hours * 3600 / IDLE.as_secs() {
-            self.reconcile().await;
+            let pass = self.reconcile().await;
+            assert_eq!(pass.applied.failures, [], "{:?}", pass.plan.database.calls);
             tokio::time::advance(IDLE).await;
         }
     }

@@ -45,6 +45,8 @@ pub(super) enum On {
     MasterSecrets,
     /// The role that RDS acts with in the account. The first database of an account makes it.
     ServiceRole,
+    /// The customer keys of buckets.
+    BucketKeys,
 }
 
 const WORK: &str = crate::observe::aws::WORK_QUEUE;
@@ -60,6 +62,10 @@ const ANY: &str = "*";
 /// management". AWS asks for both rights of who sends.
 const SEAL: (&str, On) = ("kms:GenerateDataKey", On::CustomerKey);
 const UNSEAL: (&str, On) = ("kms:Decrypt", On::CustomerKey);
+/// Objects of a bucket with a customer key are written and read with it. Parts of an upload are read, too: the
+/// S3 User Guide's "Using server-side encryption with AWS KMS keys".
+const ENCRYPT: (&str, On) = ("kms:GenerateDataKey", On::BucketKeys);
+const DECRYPT: (&str, On) = ("kms:Decrypt", On::BucketKeys);
 
 const fn call(service: &'static str, operation: &'static str, rights: &'static [(&'static str, On)]) -> Call {
     Call { part: Transcoding, service, operation, rights }
@@ -113,6 +119,8 @@ const BUCKET_SETTINGS: &[Call] = &[
     call("s3", "PutPublicAccessBlock", &[("s3:PutBucketPublicAccessBlock", BUCKETS)]),
     call("s3", "GetBucketOwnershipControls", &[("s3:GetBucketOwnershipControls", BUCKETS)]),
     call("s3", "PutBucketOwnershipControls", &[("s3:PutBucketOwnershipControls", BUCKETS)]),
+    call("s3", "GetBucketEncryption", &[("s3:GetEncryptionConfiguration", BUCKETS)]),
+    call("s3", "PutBucketEncryption", &[("s3:PutEncryptionConfiguration", BUCKETS)]),
     call("s3", "GetBucketCors", &[("s3:GetBucketCORS", BUCKETS)]),
     call("s3", "PutBucketCors", &[("s3:PutBucketCORS", BUCKETS)]),
     call("s3", "DeleteBucketCors", &[("s3:PutBucketCORS", BUCKETS)]),
@@ -288,19 +296,20 @@ const TRANSCODER: &[Call] = &[
             ("s3:GetObject", On::Objects(INPUT, ANY)),
             ("s3:GetObjectVersion", On::Objects(INPUT, ANY)),
             ("s3:GetObject", On::Objects(OUTPUT, ANY)),
+            DECRYPT,
         ],
     ),
-    call("s3", "PutObject", &[("s3:PutObject", On::Objects(OUTPUT, ANY))]),
+    call("s3", "PutObject", &[("s3:PutObject", On::Objects(OUTPUT, ANY)), ENCRYPT]),
 ];
 
 /// The backend: uploads in parts, which the browser sends by presigned URLs under the signer's rights.
 const BACKEND: &[Call] = &[
-    call("s3", "CreateMultipartUpload", &[("s3:PutObject", On::Objects(INPUT, ANY))]),
-    call("s3", "UploadPart", &[("s3:PutObject", On::Objects(INPUT, ANY))]),
-    call("s3", "CompleteMultipartUpload", &[("s3:PutObject", On::Objects(INPUT, ANY))]),
+    call("s3", "CreateMultipartUpload", &[("s3:PutObject", On::Objects(INPUT, ANY)), ENCRYPT]),
+    call("s3", "UploadPart", &[("s3:PutObject", On::Objects(INPUT, ANY)), ENCRYPT, DECRYPT]),
+    call("s3", "CompleteMultipartUpload", &[("s3:PutObject", On::Objects(INPUT, ANY)), DECRYPT]),
     call("s3", "ListParts", &[("s3:ListMultipartUploadParts", On::Objects(INPUT, ANY))]),
     call("s3", "HeadObject", &[("s3:GetObject", On::Objects(INPUT, ANY)), ("s3:ListBucket", BUCKETS)]),
-    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY))]),
+    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY)), DECRYPT]),
     call("sqs", "SendMessage", &[("sqs:SendMessage", On::Queues(&[WORK])), SEAL, UNSEAL]),
 ];
 
@@ -317,12 +326,16 @@ const WORKER: &[Call] = &[
             ("s3:ListBucket", BUCKETS),
         ],
     ),
-    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY)), ("s3:ListBucket", BUCKETS)]),
+    call(
+        "s3",
+        "GetObject",
+        &[("s3:GetObject", On::Objects(OUTPUT, ANY)), ("s3:ListBucket", BUCKETS), DECRYPT],
+    ),
 ];
 
 /// What backend and worker share: the objects of a video, and their end.
 const CATALOG: &[Call] = &[
-    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY))]),
+    call("s3", "GetObject", &[("s3:GetObject", On::Objects(OUTPUT, ANY)), DECRYPT]),
     call("s3", "ListObjectsV2", &[("s3:ListBucket", BUCKETS)]),
     call("s3", "ListObjectVersions", &[("s3:ListBucketVersions", On::Buckets(&[INPUT]))]),
     call("s3", "AbortMultipartUpload", &[("s3:AbortMultipartUpload", On::Objects(INPUT, ANY))]),

@@ -180,6 +180,24 @@ fn the_key_of_queues_is_allowed_where_there_is_one() {
     assert_eq!(allowing(&policy, "kms:GenerateDataKey")[0]["Resource"][0], key);
 }
 
+#[test]
+fn the_keys_of_buckets_are_allowed_to_those_who_read_and_write_objects() {
+    let keys = ["arn:aws:kms:eu-central-1:123456789012:key/1", "arn:aws:kms:eu-central-1:123456789012:key/2"];
+    for (role, reads, writes) in [
+        ("transcoder", true, true),
+        ("backend", true, true),
+        ("worker", true, false),
+        ("operator", false, false),
+    ] {
+        let policy = policy(&format!("--role {role} --bucket-kms-key {}", keys.join(",")));
+        for (action, allowed) in [("kms:Decrypt", reads), ("kms:GenerateDataKey", writes)] {
+            let statements = allowing(&policy, action);
+            assert_eq!(statements.len(), usize::from(allowed), "{role} {action}");
+            assert!(statements.iter().all(|it| it["Resource"] == json!(keys)), "{role} {action}");
+        }
+    }
+}
+
 #[rstest]
 #[case("eu-central-1", "arn:aws:")]
 #[case("cn-north-1", "arn:aws-cn:")]
@@ -209,7 +227,8 @@ fn every_policy_fits_into_one_managed_policy() {
     for role in policies {
         let policy = policy(&format!(
             "--role {role} --platform media/{name} --account 123456789012 --region ap-southeast-1 \
-             --kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789012"
+             --kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789012 \
+             --bucket-kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789013,arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789014"
         ));
         let length = policy.to_string().len();
         assert!(length <= MAX_POLICY, "{role}: {length}");

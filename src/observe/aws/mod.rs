@@ -13,7 +13,7 @@ use crate::{
     api::{QueueDepth, StreamingPlatform},
     aws::{AccessError, Account, Accounts},
     kinds::PlatformKey,
-    managed::Failure,
+    managed::{Failure, s3::Bucket, sqs::Queue as SeenQueue},
     platform::{Credentials, Platform, Queue, Transcoding as Wanted},
 };
 use kube::ResourceExt;
@@ -47,15 +47,15 @@ pub struct Transcoding {
     /// URL of the queue that outcomes go to; none: it is not there yet.
     pub events_queue_url: Option<String>,
     /// The queue that work arrives on.
-    pub queue: Option<sqs::Queue>,
+    pub queue: Option<SeenQueue>,
     /// Its dead-letter queue.
-    pub dead_letter: Option<sqs::Queue>,
+    pub dead_letter: Option<SeenQueue>,
     /// The queue that outcomes go to.
-    pub events: Option<sqs::Queue>,
+    pub events: Option<SeenQueue>,
     /// Where uploads arrive.
-    pub input: Option<s3::Bucket>,
+    pub input: Option<Bucket>,
     /// Where outputs go.
-    pub output: Option<s3::Bucket>,
+    pub output: Option<Bucket>,
     /// Buckets that the status named before: they were there once, and may have held data.
     pub seen_buckets: BTreeSet<String>,
     /// Why AWS could not be observed now; what is here then is what was last seen.
@@ -225,7 +225,7 @@ async fn queues(
     account: &Account,
     platform: &Platform,
     wanted: &Wanted,
-) -> Result<[Option<sqs::Queue>; 3], String> {
+) -> Result<[Option<SeenQueue>; 3], String> {
     let (work, dead_letter) = match &wanted.queue {
         Queue::Managed { .. } => tokio::try_join!(
             sqs::find(account, platform.aws_name(WORK_QUEUE)),
@@ -238,7 +238,7 @@ async fn queues(
     Ok([work, dead_letter, sqs::find(account, platform.aws_name(EVENTS_QUEUE)).await?])
 }
 
-async fn buckets(account: &Account, wanted: &Wanted) -> Result<[Option<s3::Bucket>; 2], String> {
+async fn buckets(account: &Account, wanted: &Wanted) -> Result<[Option<Bucket>; 2], String> {
     let (input, output) = tokio::try_join!(
         s3::describe(account, &wanted.input.name, wanted.input.managed.is_some()),
         s3::describe(account, &wanted.output.name, wanted.output.managed.is_some()),
@@ -253,7 +253,7 @@ async fn refresh_depth(account: &Account, mut seen: Seen, busy: bool) -> (Seen, 
     if seen.depth_at.elapsed() + Duration::from_secs(1) < interval {
         return (seen, None);
     }
-    let url = |queue: &Option<sqs::Queue>| queue.as_ref().map(|it| it.url.clone()).unwrap_or_default();
+    let url = |queue: &Option<SeenQueue>| queue.as_ref().map(|it| it.url.clone()).unwrap_or_default();
     let (work, dead_letter) = (url(&seen.transcoding.queue), url(&seen.transcoding.dead_letter));
     match tokio::try_join!(sqs::depth(account, &work), sqs::depth(account, &dead_letter)) {
         Ok((work, dead_letter)) => {
@@ -267,7 +267,7 @@ async fn refresh_depth(account: &Account, mut seen: Seen, busy: bool) -> (Seen, 
     (seen, None)
 }
 
-fn set_depth(queue: &mut Option<sqs::Queue>, depth: Option<QueueDepth>) {
+fn set_depth(queue: &mut Option<SeenQueue>, depth: Option<QueueDepth>) {
     match (queue.as_mut(), depth) {
         (Some(queue), Some(depth)) => queue.depth = depth,
         _ => *queue = None,

@@ -1,114 +1,84 @@
 //! Buckets as S3 describes them.
 
-use crate::aws::{self, Account};
-use aws_sdk_s3::{
-    error::{ProvideErrorMetadata, SdkError},
-    types::{
-        self, BucketVersioningStatus, ExpirationStatus, FilterRule, FilterRuleName, LifecycleRuleFilter,
-        QueueConfiguration,
+use crate::{
+    aws::{self, Account},
+    managed::{
+        Settings, Value,
+        s3::{Bucket, BucketSetting as S, Notification, RULE},
     },
 };
-use std::collections::BTreeMap;
+use aws_sdk_s3::{
+    error::{ProvideErrorMetadata, SdkError},
+    operation::get_bucket_lifecycle_configuration::GetBucketLifecycleConfigurationOutput as Lifecycle,
+    types::{
+        self, BucketVersioningStatus, ExpirationStatus, FilterRule, FilterRuleName, QueueConfiguration,
+        TransitionStorageClass,
+    },
+};
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Id of the one entry of a bucket's CORS and lifecycle rules that is the operator's. All others are kept.
-pub const RULE: &str = "streaming-operator";
-
-/// A bucket.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Bucket {
-    /// Its name.
-    pub name: String,
-    /// Whether it keeps old versions.
-    pub versioned: bool,
-    /// Whether all four blocks of public access are on.
-    pub private: bool,
-    /// Whether its owner owns every object, so that access lists do nothing.
-    pub owner_enforced: bool,
-    /// The operator's CORS rule.
-    pub cors: Option<CorsRule>,
-    /// The operator's lifecycle rule.
-    pub lifecycle: Option<LifecycleRule>,
-    /// The queues that it notifies.
-    pub notifications: Vec<Notification>,
-    /// Its tags.
-    pub tags: BTreeMap<String, String>,
+/// Whether an entry of a bucket's rules is the operator's.
+pub fn is_ours(id: Option<&str>) -> bool {
+    id == Some(RULE)
 }
 
-/// What a page of another origin may do with a bucket.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CorsRule {
-    /// HTTP methods.
-    pub methods: Vec<String>,
-    /// The pages' origins.
-    pub origins: Vec<String>,
-    /// Headers that requests may have.
-    pub allowed_headers: Vec<String>,
-    /// Headers of answers that scripts may read.
-    pub exposed_headers: Vec<String>,
-    /// How long browsers may remember the answer to a preflight, in seconds.
-    pub max_age_seconds: Option<i32>,
+/// Our CORS rule as settings.
+pub fn cors_settings(rule: Option<types::CorsRule>) -> Settings<S> {
+    let Some(rule) = rule else { return [(S::UploadOrigins, BTreeSet::new().into())].into() };
+    let names = |names: Vec<String>| Value::Names(names.into_iter().collect());
+    let mut settings = Settings::from([
+        (S::UploadOrigins, names(rule.allowed_origins)),
+        (S::CorsMethods, names(rule.allowed_methods)),
+        (S::CorsAllowedHeaders, names(rule.allowed_headers.unwrap_or_default())),
+        (S::CorsExposedHeaders, names(rule.expose_headers.unwrap_or_default())),
+    ]);
+    settings.extend(rule.max_age_seconds.map(|seconds| (S::CorsMaxAge, i64::from(seconds).into())));
+    settings
 }
 
-/// What becomes of things in a bucket by age.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct LifecycleRule {
-    /// Whether it is followed.
-    pub enabled: bool,
-    /// Keys that it holds for.
-    pub prefix: String,
-    /// After so many days the parts of an upload that was never completed are deleted.
-    pub abort_uploads_after_days: Option<i32>,
-    /// Whether it has further filters, or deletes or moves objects too.
-    pub does_more: bool,
-}
-
-/// A queue that a bucket tells of its objects.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notification {
-    /// The entry's id.
-    pub id: String,
-    /// The queue.
-    pub queue_arn: String,
-    /// Kinds of events.
-    pub events: Vec<String>,
-    /// Keys that it is told of: their beginning,
-    pub prefix: String,
-    /// and their end.
-    pub suffix: String,
-}
-
-impl From<types::CorsRule> for CorsRule {
-    fn from(rule: types::CorsRule) -> Self {
-        Self {
-            methods: rule.allowed_methods,
-            origins: rule.allowed_origins,
-            allowed_headers: rule.allowed_headers.unwrap_or_default(),
-            exposed_headers: rule.expose_headers.unwrap_or_default(),
-            max_age_seconds: rule.max_age_seconds,
+/// Our lifecycle rule as settings.
+pub fn lifecycle_settings(rule: types::LifecycleRule) -> Settings<S> {
+    let filter = rule.filter.unwrap_or_else(|| types::LifecycleRuleFilter::builder().build());
+    let mut does_more = rule.expiration.is_some()
+        || filter.tag.is_some()
+        || filter.and.is_some()
+        || filter.object_size_greater_than.is_some()
+        || filter.object_size_less_than.is_some()
+        || !rule.noncurrent_version_transitions.unwrap_or_default().is_empty();
+    let number = |days: Option<i32>| Value::Number(days.unwrap_or_default().into());
+    let (mut infrequent_access, mut glacier) = (None, None);
+    for transition in rule.transitions.unwrap_or_default() {
+        match transition.storage_class {
+            Some(TransitionStorageClass::StandardIa) => infrequent_access = transition.days,
+            Some(TransitionStorageClass::GlacierIr) => glacier = transition.days,
+            _ => does_more = true,
         }
+        does_more |= transition.date.is_some();
     }
+    let noncurrent = rule.noncurrent_version_expiration;
+    does_more |= noncurrent.as_ref().is_some_and(|it| it.newer_noncurrent_versions.is_some());
+    let abort = rule.abort_incomplete_multipart_upload;
+    [
+        (S::LifecycleEnabled, (rule.status == ExpirationStatus::Enabled).into()),
+        (S::LifecyclePrefix, filter.prefix.unwrap_or_default().into()),
+        (S::LifecycleDoesMore, does_more.into()),
+        (S::AbortUploads, number(abort.and_then(|it| it.days_after_initiation))),
+        (S::InfrequentAccess, number(infrequent_access)),
+        (S::Glacier, number(glacier)),
+        (S::ExpireNoncurrent, number(noncurrent.and_then(|it| it.noncurrent_days))),
+    ]
+    .into()
 }
 
-impl From<types::LifecycleRule> for LifecycleRule {
-    fn from(rule: types::LifecycleRule) -> Self {
-        let filter = rule.filter.unwrap_or_else(|| LifecycleRuleFilter::builder().build());
-        let narrower = filter.tag.is_some()
-            || filter.and.is_some()
-            || filter.object_size_greater_than.is_some()
-            || filter.object_size_less_than.is_some();
-        let changes_objects = rule.expiration.is_some()
-            || rule.noncurrent_version_expiration.is_some()
-            || !rule.transitions.unwrap_or_default().is_empty()
-            || !rule.noncurrent_version_transitions.unwrap_or_default().is_empty();
-        Self {
-            enabled: rule.status == ExpirationStatus::Enabled,
-            prefix: filter.prefix.unwrap_or_default(),
-            abort_uploads_after_days: rule
-                .abort_incomplete_multipart_upload
-                .and_then(|abort| abort.days_after_initiation),
-            does_more: narrower || changes_objects,
-        }
-    }
+/// A bucket's default encryption as settings.
+pub fn encryption_settings(rule: types::ServerSideEncryptionRule) -> Settings<S> {
+    let by_default = rule.apply_server_side_encryption_by_default;
+    let settings = [
+        (S::Encryption, by_default.as_ref().map(|it| it.sse_algorithm.as_str().into())),
+        (S::KmsKey, by_default.and_then(|it| it.kms_master_key_id).map(Value::from)),
+        (S::BucketKey, rule.bucket_key_enabled.map(Value::from)),
+    ];
+    settings.into_iter().filter_map(|(setting, value)| Some((setting, value?))).collect()
 }
 
 impl From<QueueConfiguration> for Notification {
@@ -149,23 +119,22 @@ pub async fn describe(account: &Account, name: &str, managed: bool) -> Result<Op
             _ => Err(format!("looking for bucket {name}: {}", aws::explain(&error))),
         };
     }
-    let mut bucket = Bucket {
-        name: name.to_owned(),
-        versioned: is_versioned(account, name).await?,
-        notifications: notifications(account, name).await?,
-        ..Bucket::default()
-    };
+    let mut settings = Settings::from([(S::Versioning, is_versioned(account, name).await?.into())]);
+    let mut bucket_tags = BTreeMap::new();
     if managed {
-        bucket.private = is_private(account, name).await?;
-        bucket.owner_enforced = is_owner_enforced(account, name).await?;
-        let ours = |id: &Option<String>| id.as_deref() == Some(RULE);
-        bucket.cors =
-            cors_rules(account, name).await?.into_iter().find(|rule| ours(&rule.id)).map(Into::into);
-        bucket.lifecycle =
-            lifecycle_rules(account, name).await?.into_iter().find(|rule| ours(&rule.id)).map(Into::into);
-        bucket.tags = tags(account, name).await?;
+        settings.insert(S::PublicAccessBlock, is_private(account, name).await?.into());
+        settings.insert(S::OwnerEnforced, is_owner_enforced(account, name).await?.into());
+        let rules = encryption_rules(account, name).await?;
+        settings.extend(rules.into_iter().next().map(encryption_settings).unwrap_or_default());
+        let rules = lifecycle(account, name).await?.and_then(|it| it.rules).unwrap_or_default();
+        let ours = rules.into_iter().find(|rule| is_ours(rule.id.as_deref()));
+        settings.extend(ours.map(lifecycle_settings).unwrap_or_default());
+        let rules = cors_rules(account, name).await?;
+        settings.extend(cors_settings(rules.into_iter().find(|rule| is_ours(rule.id.as_deref()))));
+        bucket_tags = tags(account, name).await?;
     }
-    Ok(Some(bucket))
+    let notifications = notifications(account, name).await?;
+    Ok(Some(Bucket { name: name.to_owned(), settings, notifications, tags: bucket_tags }))
 }
 
 async fn is_versioned(account: &Account, name: &str) -> Result<bool, String> {
@@ -209,11 +178,21 @@ pub async fn cors_rules(account: &Account, name: &str) -> Result<Vec<types::Cors
     Ok(output.and_then(|output| output.cors_rules).unwrap_or_default())
 }
 
-/// The lifecycle rules of a bucket, everyone's.
-pub async fn lifecycle_rules(account: &Account, name: &str) -> Result<Vec<types::LifecycleRule>, String> {
+/// The lifecycle rules of a bucket, everyone's, and what holds for all of them; `None`: there are none.
+pub async fn lifecycle(account: &Account, name: &str) -> Result<Option<Lifecycle>, String> {
     let output = account.s3.get_bucket_lifecycle_configuration().bucket(name).send().await;
-    let output = or_absent(output, "NoSuchLifecycleConfiguration", "lifecycle rules", name)?;
-    Ok(output.and_then(|output| output.rules).unwrap_or_default())
+    or_absent(output, "NoSuchLifecycleConfiguration", "lifecycle rules", name)
+}
+
+/// The default encryption of a bucket, which is one rule at most.
+pub async fn encryption_rules(
+    account: &Account,
+    name: &str,
+) -> Result<Vec<types::ServerSideEncryptionRule>, String> {
+    let output = account.s3.get_bucket_encryption().bucket(name).send().await;
+    let output = or_absent(output, "ServerSideEncryptionConfigurationNotFoundError", "encryption", name)?;
+    let configuration = output.and_then(|output| output.server_side_encryption_configuration);
+    Ok(configuration.map(|it| it.rules).unwrap_or_default())
 }
 
 /// The tags of a bucket.
