@@ -113,7 +113,11 @@ impl Scene {
     async fn another_login(&self, before: &Login) -> Result<Login> {
         eventually("the Secret has another login", DEADLINE, async || {
             let login = self.login().await?;
-            Ok(if login == *before { Check::NotYet("the same".into()) } else { Check::Done(login) })
+            if login != *before {
+                return Ok(Check::Done(login));
+            }
+            let platform = self.test.api::<StreamingPlatform>().get("tv").await?;
+            Ok(Check::NotYet(format!("the same; {:?}", platform.status)))
         })
         .await
     }
