@@ -4,3 +4,4 @@ pub mod apiserver;
 pub mod fakecloud;
 pub mod kind;
 mod process;
+pub mod wire;

@@ -1,6 +1,7 @@
 //! The operator against a real API server: what it makes, keeps, hands over, tells and leaves alone.
 
 mod cluster;
+mod database;
 mod leader;
 mod lifecycle;
 mod outage;
@@ -29,7 +30,7 @@ use std::{fmt::Debug, time::Duration};
 use streaming_operator::api::{ConditionType, StreamingPlatform, StreamingPlatformStatus};
 
 /// How long anything may take. Far above what it does, as machines may be busy.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_secs(120);
 
 /// A namespace with an operator and a stand-in for a kubelet.
 struct Test {
