@@ -8,7 +8,7 @@ use crate::{
     api::{StreamingPlatform, names},
     apply::{
         aws::{Applied, Passwords, apply_in_order},
-        connection::{Connection, ConnectionError, Target},
+        connection::{Connection, ConnectionError, Protocol, Target},
         postgres::{Existing, Login, Password},
     },
     aws::{self, Account},
@@ -145,6 +145,7 @@ impl Database {
                 owner,
             },
             endpoint: login.endpoint.clone(),
+            protocol: Protocol::Postgres,
         };
         let master = master(account, &secrets, &login.master);
         let adopted = platform.database_in_aws().is_some_and(|it| it.adopt);
@@ -273,7 +274,7 @@ async fn master(account: &Account, secrets: &Api<Secret>, master: &Master) -> an
             };
             Ok(Login { username: value("username")?, password: Password::new(value("password")?) })
         }
-        Master::Unknown => Err(anyhow!("AWS has not made the master's secret yet")),
+        Master::ElastiCache | Master::Unknown => Err(anyhow!("AWS has not made the master's secret yet")),
     }
 }
 

@@ -1,7 +1,7 @@
 //! A call to AWS, as data.
 
 use crate::{
-    managed::rds,
+    managed::{elasticache, rds},
     observe::aws::s3::{CorsRule, LifecycleRule, Notification},
 };
 use std::collections::BTreeMap;
@@ -11,6 +11,8 @@ use std::collections::BTreeMap;
 pub enum Call {
     /// Something in RDS.
     Rds(rds::Call),
+    /// Something in ElastiCache.
+    ElastiCache(elasticache::Call),
     /// Make a queue.
     CreateQueue {
         /// Its name.

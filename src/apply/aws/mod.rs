@@ -1,8 +1,11 @@
 //! Carries calls to AWS out. Each may be repeated.
 
+mod elasticache;
 mod rds;
 mod s3;
 mod sqs;
+
+pub use elasticache::set_password as set_cache_password;
 
 use crate::{aws::Account, plan::call::Call};
 use k8s_openapi::api::core::v1::Secret;
@@ -26,20 +29,22 @@ pub struct Outcome {
     pub transcoding: Applied,
     /// The database.
     pub database: Applied,
+    /// The cache.
+    pub cache: Applied,
 }
 
 impl Outcome {
     /// How many calls changed something.
     #[must_use]
     pub fn changed(&self) -> usize {
-        let Self { transcoding, database } = self;
-        transcoding.changed + database.changed
+        let Self { transcoding, database, cache } = self;
+        transcoding.changed + database.changed + cache.changed
     }
 
     /// What failed.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
-        let Self { transcoding, database } = self;
-        transcoding.failures.iter().chain(&database.failures)
+        let Self { transcoding, database, cache } = self;
+        transcoding.failures.iter().chain(&database.failures).chain(&cache.failures)
     }
 }
 
@@ -115,6 +120,7 @@ impl Applied {
 async fn carry_out(account: &Account, passwords: &Passwords, call: &Call) -> Result<(), Failure> {
     match call {
         Call::Rds(call) => Box::pin(rds::carry_out(account, call, passwords)).await,
+        Call::ElastiCache(call) => Box::pin(elasticache::carry_out(account, call)).await,
         Call::CreateQueue { name, attributes, tags } => sqs::create(account, name, attributes, tags).await,
         Call::SetQueueAttributes { url, attributes } => sqs::set_attributes(account, url, attributes).await,
         Call::TagQueue { url, tags } => sqs::tag(account, url, tags).await,
@@ -144,6 +150,7 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Rds(call) => call.fmt(f),
+            Self::ElastiCache(call) => call.fmt(f),
             Self::CreateQueue { name, .. } => write!(f, "make queue {name}"),
             Self::SetQueueAttributes { url, attributes } => {
                 let names: Vec<_> = attributes.keys().map(String::as_str).collect();
