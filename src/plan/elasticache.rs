@@ -372,3 +372,6 @@ pub(super) fn endpoint(connection: &Connection) -> Endpoint {
         ca: None,
     }
 }
+
+#[cfg(test)]
+mod tests;
