@@ -135,11 +135,13 @@ impl<'a> Planner<'a> {
         (facts.state, facts.version, facts.primary) = (state, version, primary);
     }
 
-    /// How to connect to the cache that is there, once our users may log in.
+    /// How to connect to the cache that is there, once our users may log in. One that is only observed has others.
     fn connect(&mut self) {
         let ours = user::group_identifier(self.subject.platform);
         let admits = |group: Option<&crate::managed::Value>| {
-            !self.wanted.tls || group.is_some_and(|group| group.text() == ours)
+            !self.wanted.tls
+                || self.wanted.management == Management::ObserveOnly
+                || group.is_some_and(|group| group.text() == ours)
         };
         let found = match &self.wanted.shape {
             Shape::Nodes(nodes) => self
@@ -260,7 +262,8 @@ impl<'a> Planner<'a> {
             return;
         };
         let changes = group::changes(&wanted, there);
-        let mut now = self.permitted(&of_group(there), there.phase(), changes);
+        let is_login = |setting| matches!(setting, GroupSetting::UserGroup | GroupSetting::AuthToken);
+        let mut now = self.permitted(&of_group(there), there.phase(), changes, is_login);
         // A new version brings its parameter group along; while it waits, so does the group.
         let is_version = |setting| matches!(setting, GroupSetting::Engine | GroupSetting::EngineVersion);
         let waits = |field: &str| self.plan.pending.iter().any(|pending| pending.field == field);
@@ -283,7 +286,8 @@ impl<'a> Planner<'a> {
             return;
         };
         let changes = serverless::changes(&wanted, there);
-        let now = self.permitted(&of_serverless(there), there.phase(), changes);
+        let is_login = |setting| setting == ServerlessSetting::UserGroup;
+        let now = self.permitted(&of_serverless(there), there.phase(), changes, is_login);
         if let Some(call) = serverless::next(&wanted, there, &now) {
             self.change(call);
         }
@@ -301,12 +305,14 @@ impl<'a> Planner<'a> {
         self.call(call);
     }
 
-    /// The changes that may be made now, to a cache that is ours and that AWS is not at.
+    /// The changes that may be made now, to a cache that is ours and that AWS is not at. Our users come back at
+    /// once where they were before: without them no pod logs in.
     fn permitted<S: Setting>(
         &mut self,
         server: &Server<'_>,
         phase: Phase,
         changes: Vec<Change<S>>,
+        is_login: impl Fn(S) -> bool,
     ) -> Vec<Change<S>> {
         match self.plan.is_ours(&self.subject, server.noun, server.tags, &changes) {
             Ownership::Ours => {}
@@ -342,7 +348,11 @@ impl<'a> Planner<'a> {
         }
         self.tag(server);
         let possible = self.plan.possible(&self.subject, self.seen, changes);
-        self.plan.permitted(possible, self.subject.permits)
+        let settled = self.seen.settled_generation.is_some();
+        let (mut now, others): (Vec<_>, Vec<_>) =
+            possible.into_iter().partition(|change| settled && is_login(change.setting));
+        now.extend(self.plan.permitted(others, self.subject.permits));
+        now
     }
 
     /// Our tags, and the user's.

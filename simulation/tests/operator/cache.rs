@@ -190,18 +190,14 @@ async fn what_moves_the_primary_waits_for_the_window_and_says_so() {
     world.settle().await;
     let made = world.changes().len();
     world.edit(|aws| (aws["nodeType"], aws["version"]) = (json!("cache.r7g.large"), json!("8.1")));
-    world.idle(24 * 60).await;
+    world.days(1).await;
     assert_eq!(world.changes_since(made), [""; 0]);
     let pending = world.status().pending_changes;
     let fields: Vec<_> = pending.iter().map(|it| (it.field.as_str(), it.effect.as_str())).collect();
     assert_eq!(fields, [("version", "restarts"), ("nodeType", "restarts")]);
     let at = pending[0].at.as_ref().unwrap().0;
     assert_eq!(at.to_string(), "2026-07-05T03:00:00Z", "the next Sunday at three");
-    tokio::time::advance(Duration::from_secs(2 * 24 * 3600)).await;
-    for _ in 0..36 * 60 {
-        world.reconcile().await;
-        tokio::time::advance(Duration::from_secs(60)).await;
-    }
+    world.days(4).await;
     assert_eq!(world.changes_since(made), ["ModifyReplicationGroup"]);
     let identifier = world.identifier();
     world.elasticache(|it, _| {
@@ -218,7 +214,7 @@ async fn redis_becomes_valkey_once_it_is_approved_with_its_parameter_group() {
     world.settle().await;
     let (made, login) = (world.changes().len(), world.login().unwrap());
     world.edit(|aws| aws["engine"] = json!("Valkey"));
-    world.idle(8 * 24 * 60).await;
+    world.days(8).await;
     assert_eq!(world.changes_since(made), ["CreateCacheParameterGroup"], "not even in the window");
     let token = world.status().approval.expect("something to approve");
     world.annotate(names::ANNOTATION_APPROVE, &token);
@@ -314,9 +310,9 @@ async fn no_login_fails_over_three_rotations_and_a_change_of_leader_in_each() {
             assert_eq!(world.login_before, Some(before));
         }
         let rotated = world.login();
-        world.idle(29 * 24 * 60).await;
+        world.days(29).await;
         assert_eq!(world.login(), rotated, "not before its time");
-        world.idle(24 * 60 + 10).await;
+        world.days(2).await;
         assert_ne!(world.login(), rotated, "after 30 days");
     }
 }

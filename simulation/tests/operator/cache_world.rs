@@ -296,6 +296,14 @@ impl CacheWorld {
         }
     }
 
+    /// Reconciles every half hour for so many days, which each window contains.
+    pub async fn days(&mut self, days: u64) {
+        for _ in 0..days * 48 {
+            self.reconcile().await;
+            tokio::time::advance(Duration::from_secs(1800)).await;
+        }
+    }
+
     /// Removes the cache as the finalizer does, and tells what held it up.
     pub async fn delete(&mut self) -> Result<(), String> {
         for _ in 0..1000 {

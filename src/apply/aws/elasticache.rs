@@ -70,12 +70,13 @@ pub(super) async fn carry_out(account: &Account, call: &Call) -> Result<(), Fail
                 .set_tags(Some(list(tags)));
             outcome(for_new(request, settings).send().await)
         }
-        Call::ModifyGroup { identifier, settings, immediately } => {
+        Call::ModifyGroup { identifier, settings, immediately, instead_of_user_group } => {
             let request = account
                 .elasticache
                 .modify_replication_group()
                 .replication_group_id(identifier)
-                .apply_immediately(*immediately);
+                .apply_immediately(*immediately)
+                .set_user_group_ids_to_remove(instead_of_user_group.clone().map(|it| vec![it]));
             outcome(settings.iter().fold(request, with_setting).send().await)
         }
         Call::SetReplicas { identifier, replicas, grow, shards } => {

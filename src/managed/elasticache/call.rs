@@ -29,6 +29,8 @@ pub enum Call {
         settings: Settings<GroupSetting>,
         /// At once, or in AWS's next window.
         immediately: bool,
+        /// The user group in whose place another one comes.
+        instead_of_user_group: Option<String>,
     },
     /// Give shards another number of replicas.
     SetReplicas {

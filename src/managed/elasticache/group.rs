@@ -263,7 +263,13 @@ pub fn next(wanted: &Settings<S>, nodes: &Nodes, group: &Group, changes: &[Chang
         changes.iter().filter(is_plain).map(|change| (change.setting, change.to.clone())).collect();
     if !settings.is_empty() {
         let immediately = !holds_unwanted(wanted, &group.pending);
-        return Some(Call::ModifyGroup { identifier: group.identifier.clone(), settings, immediately });
+        let before = group.settings.get(&S::UserGroup).map(|it| it.text().to_owned());
+        return Some(Call::ModifyGroup {
+            identifier: group.identifier.clone(),
+            instead_of_user_group: before.filter(|it| settings.contains_key(&S::UserGroup) && !it.is_empty()),
+            settings,
+            immediately,
+        });
     }
     if changes_it(S::Replicas) {
         return Some(set_replicas(nodes, group, false));

@@ -301,7 +301,7 @@ fn nobody_connects_before_our_users_may_log_in() {
 #[test]
 fn the_other_way_to_log_in_goes_with_the_users_that_come() {
     let mut seen = Seen::default();
-    let platform = in_aws(json!({"maintenance": {"restarts": "Immediately"}}));
+    let platform = in_aws(json!({}));
     converge(&platform, &mut seen);
     let settings = [(GroupSetting::UserGroup, "".into()), (GroupSetting::AuthToken, true.into())];
     group(&mut seen.resource).settings.extend(settings);
@@ -309,6 +309,11 @@ fn the_other_way_to_log_in_goes_with_the_users_that_come() {
     let [Call::ModifyGroup { settings, .. }] = &calls[..] else { panic!("one call: {calls:?}") };
     let changed: BTreeSet<_> = settings.keys().copied().collect();
     assert_eq!(changed, BTreeSet::from([GroupSetting::UserGroup, GroupSetting::AuthToken]));
+    // One that was just adopted has clients of its own.
+    group(&mut seen.resource).settings.insert(GroupSetting::UserGroup, "".into());
+    seen.settled_generation = None;
+    let plan = planned(&platform, &seen);
+    assert_eq!((called(&plan), plan.pending.len()), (Vec::new(), 1));
 }
 
 #[test]
