@@ -262,8 +262,15 @@ impl<'a> Planner<'a> {
             return;
         };
         let changes = group::changes(&wanted, there);
-        let is_login = |setting| matches!(setting, GroupSetting::UserGroup | GroupSetting::AuthToken);
-        let mut now = self.permitted(&of_group(there), there.phase(), changes, is_login);
+        let settled = self.seen.settled_generation.is_some();
+        let at_once = |change: &Change<GroupSetting>| {
+            let is_login = matches!(change.setting, GroupSetting::UserGroup | GroupSetting::AuthToken);
+            // It is as wanted, and AWS would change that in its window: someone else ordered so.
+            let seen = there.settings.get(&change.setting);
+            let takes_back = seen.is_some_and(|seen| change.setting.is_met(&change.to, seen));
+            settled && is_login || takes_back
+        };
+        let mut now = self.permitted(&of_group(there), there.phase(), changes, at_once);
         // A new version brings its parameter group along; while it waits, so does the group.
         let is_version = |setting| matches!(setting, GroupSetting::Engine | GroupSetting::EngineVersion);
         let waits = |field: &str| self.plan.pending.iter().any(|pending| pending.field == field);
@@ -286,8 +293,10 @@ impl<'a> Planner<'a> {
             return;
         };
         let changes = serverless::changes(&wanted, there);
-        let is_login = |setting| setting == ServerlessSetting::UserGroup;
-        let now = self.permitted(&of_serverless(there), there.phase(), changes, is_login);
+        let settled = self.seen.settled_generation.is_some();
+        let at_once =
+            |change: &Change<ServerlessSetting>| settled && change.setting == ServerlessSetting::UserGroup;
+        let now = self.permitted(&of_serverless(there), there.phase(), changes, at_once);
         if let Some(call) = serverless::next(&wanted, there, &now) {
             self.change(call);
         }
@@ -312,7 +321,7 @@ impl<'a> Planner<'a> {
         server: &Server<'_>,
         phase: Phase,
         changes: Vec<Change<S>>,
-        is_login: impl Fn(S) -> bool,
+        at_once: impl Fn(&Change<S>) -> bool,
     ) -> Vec<Change<S>> {
         match self.plan.is_ours(&self.subject, server.noun, server.tags, &changes) {
             Ownership::Ours => {}
@@ -348,9 +357,7 @@ impl<'a> Planner<'a> {
         }
         self.tag(server);
         let possible = self.plan.possible(&self.subject, self.seen, changes);
-        let settled = self.seen.settled_generation.is_some();
-        let (mut now, others): (Vec<_>, Vec<_>) =
-            possible.into_iter().partition(|change| settled && is_login(change.setting));
+        let (mut now, others): (Vec<_>, Vec<_>) = possible.into_iter().partition(at_once);
         now.extend(self.plan.permitted(others, self.subject.permits));
         now
     }
