@@ -52,6 +52,8 @@ pub struct Account {
     pub s3: aws_sdk_s3::Client,
     /// RDS.
     pub rds: aws_sdk_rds::Client,
+    /// ElastiCache.
+    pub elasticache: aws_sdk_elasticache::Client,
     /// Secrets Manager.
     pub secrets: aws_sdk_secretsmanager::Client,
     /// The region.
@@ -320,6 +322,11 @@ fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics, budgets: &Budgets) 
         .interceptor(pace("rds"))
         .http_client(pace("rds"))
         .build();
+    let elasticache = aws_sdk_elasticache::config::Builder::from(config)
+        .interceptor(counter("elasticache"))
+        .interceptor(pace("elasticache"))
+        .http_client(pace("elasticache"))
+        .build();
     let secrets = aws_sdk_secretsmanager::config::Builder::from(config)
         .interceptor(counter("secretsmanager"))
         .interceptor(pace("secretsmanager"))
@@ -327,6 +334,7 @@ fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics, budgets: &Budgets) 
         .build();
     Account {
         rds: aws_sdk_rds::Client::from_conf(rds),
+        elasticache: aws_sdk_elasticache::Client::from_conf(elasticache),
         secrets: aws_sdk_secretsmanager::Client::from_conf(secrets),
         sqs: aws_sdk_sqs::Client::from_conf(sqs),
         s3: aws_sdk_s3::Client::from_conf(s3),

@@ -7,10 +7,12 @@ use crate::api::{
 };
 use k8s_openapi::api::core::v1::{Affinity, EnvFromSource, EnvVar, ResourceRequirements, Toleration};
 use sha2::{Digest, Sha256};
-use std::{collections::BTreeMap, convert::Infallible, fmt, time::Duration};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
+pub mod cache;
 pub mod database;
 
+pub use cache::AwsCache;
 pub use database::AwsDatabase;
 
 /// A platform that can be planned.
@@ -35,7 +37,7 @@ pub struct Platform {
     /// The database.
     pub database: Option<Data<AwsDatabase>>,
     /// The cache.
-    pub cache: Option<Data<Infallible>>,
+    pub cache: Option<Data<AwsCache>>,
     /// Transcoding of uploads.
     pub transcoding: Option<Transcoding>,
     /// The token of pending changes that someone approved.
@@ -56,7 +58,7 @@ impl Platform {
     /// Whether the operator has anything to do for it in AWS.
     #[must_use]
     pub fn calls_aws(&self) -> bool {
-        self.transcoding.is_some() || self.database_in_aws().is_some()
+        self.transcoding.is_some() || self.database_in_aws().is_some() || self.cache_in_aws().is_some()
     }
 
     /// Its database, where it is in AWS.
@@ -64,6 +66,15 @@ impl Platform {
     pub fn database_in_aws(&self) -> Option<&AwsDatabase> {
         match &self.database {
             Some(Data::Aws(database)) => Some(database),
+            Some(Data::Embedded(_) | Data::External { .. }) | None => None,
+        }
+    }
+
+    /// Its cache, where it is in AWS.
+    #[must_use]
+    pub fn cache_in_aws(&self) -> Option<&AwsCache> {
+        match &self.cache {
+            Some(Data::Aws(cache)) => Some(cache),
             Some(Data::Embedded(_) | Data::External { .. }) | None => None,
         }
     }

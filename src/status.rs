@@ -108,7 +108,7 @@ pub fn status(
                     .database
                     .as_ref()
                     .map(|data| data_status(&data.status, &plan.database)),
-                cache: plan.summary.cache.as_ref().map(|data| data.status.clone()),
+                cache: plan.summary.cache.as_ref().map(|data| data_status(&data.status, &plan.cache)),
                 waiting: waiting(&plan.waiting),
             }
         }
@@ -262,6 +262,7 @@ fn data_status(status: &DataStatus, plan: &DataPlan) -> DataStatus {
         identifier: facts.identifier.clone().filter(|_| facts.state.is_some() || facts.was_there),
         state: facts.state.clone(),
         version: facts.version.clone(),
+        primary: facts.primary.clone(),
         pending_changes: pending.collect(),
         approval: plan.approval.clone(),
         pending_since: facts.pending_since.map(time),
@@ -302,6 +303,7 @@ fn on(reason: &WaitReason) -> String {
         WaitReason::Generating(key) => key.to_string(),
         WaitReason::Aws(what) => what.clone(),
         WaitReason::Database => "the database".to_owned(),
+        WaitReason::Cache => "the cache".to_owned(),
         WaitReason::NotServed(kind) => kind.to_string(),
     }
 }
@@ -319,6 +321,9 @@ fn explain(reason: &WaitReason) -> String {
         WaitReason::Aws(what) => format!("{what} is not there yet; see the condition TranscodingReady"),
         WaitReason::Database => {
             "its login is made as soon as AWS has it available; see the condition DatabaseReady".to_owned()
+        }
+        WaitReason::Cache => {
+            "its login is made as soon as AWS has it available; see the condition CacheReady".to_owned()
         }
         WaitReason::NotServed(kind) => format!(
             "the cluster does not serve {kind}; install its CustomResourceDefinitions (the Gateway API), or leave route.gateway out to get an Ingress"

@@ -4,6 +4,7 @@
 //! what the types of a [`Platform`] promise, what a manifest that never saw an API server may get wrong
 //! (`streaming-operator plan`), and what only the administrator's settings can tell.
 
+mod cache;
 mod component;
 mod database;
 mod transcoding;
@@ -18,13 +19,13 @@ use crate::{
     },
     observe::Observed,
     plan,
-    platform::{AssumedRole, Aws, AwsDatabase, Credentials, Data, Embedded, PlatformName},
+    platform::{AssumedRole, Aws, AwsCache, AwsDatabase, Credentials, Data, Embedded, PlatformName},
     quantity,
     settings::Settings,
 };
 use k8s_openapi::{api::core::v1::ResourceRequirements, apimachinery::pkg::api::resource::Quantity};
 use kube::ResourceExt;
-use std::{collections::BTreeMap, convert::Infallible, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 /// A field that can't be carried out, and how to mend it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,6 +110,9 @@ pub(crate) fn resolve(
         platform.database =
             database::resolve(spec, &platform, &mut findings).map(|it| Data::Aws(Box::new(it)));
     }
+    if let Some(spec) = spec.cache.as_ref().filter(|it| it.provider == CacheProvider::Aws) {
+        platform.cache = cache::resolve(spec, &platform, &mut findings).map(|it| Data::Aws(Box::new(it)));
+    }
     if let Some(spec) = &spec.transcoding {
         platform.transcoding = transcoding::resolve(spec, &platform, settings, &mut findings);
     }
@@ -128,6 +132,10 @@ fn check_dependencies(spec: &StreamingPlatformSpec, findings: &mut Findings) {
     let in_aws = spec.database.as_ref().is_some_and(|it| it.provider == DatabaseProvider::Aws);
     if in_aws && spec.aws.is_none() {
         findings.invalid("spec.aws", "required by spec.database with provider AWS");
+    }
+    let in_aws = spec.cache.as_ref().is_some_and(|it| it.provider == CacheProvider::Aws);
+    if in_aws && spec.aws.is_none() {
+        findings.invalid("spec.aws", "required by spec.cache with provider AWS");
     }
     let bundled =
         |component: &Option<api::Component>| component.as_ref().is_some_and(|it| it.image.is_none());
@@ -227,15 +235,7 @@ fn database(
             &EmbeddedDefaults { image: &settings.images.postgres, figures, storage_size: "10Gi" },
             findings,
         )
-        .map(|data| {
-            let deletion_policy = match spec.deletion_policy {
-                Some(DatabaseDeletionPolicy::Delete) => DeletionPolicy::Delete,
-                Some(DatabaseDeletionPolicy::Retain | DatabaseDeletionPolicy::Snapshot) | None => {
-                    DeletionPolicy::Retain
-                }
-            };
-            Data::Embedded(Embedded { deletion_policy, ..data })
-        }),
+        .map(|data| Data::Embedded(Embedded { deletion_policy: in_cluster(spec.deletion_policy), ..data })),
     }
 }
 
@@ -244,13 +244,15 @@ fn cache(
     size: Size,
     settings: &Settings,
     findings: &mut Findings,
-) -> Option<Data<Infallible>> {
+) -> Option<Data<AwsCache>> {
     let figures = match size {
         Size::Small => Figures { cpu: "50m", memory: "64Mi", memory_limit: "256Mi" },
         Size::Medium => Figures { cpu: "250m", memory: "512Mi", memory_limit: "1Gi" },
         Size::Large => Figures { cpu: "500m", memory: "2Gi", memory_limit: "4Gi" },
     };
     match spec.provider {
+        // It needs to know the rest of the platform.
+        CacheProvider::Aws => None,
         CacheProvider::External => external("spec.cache", spec.external.as_ref(), findings),
         CacheProvider::Embedded => embedded(
             "spec.cache.embedded",
@@ -258,9 +260,17 @@ fn cache(
             &EmbeddedDefaults { image: &settings.images.redis, figures, storage_size: "1Gi" },
             findings,
         )
-        .map(|data| {
-            Data::Embedded(Embedded { deletion_policy: spec.deletion_policy.unwrap_or_default(), ..data })
-        }),
+        .map(|data| Data::Embedded(Embedded { deletion_policy: in_cluster(spec.deletion_policy), ..data })),
+    }
+}
+
+/// A volume has no snapshot of the operator's: what does not say `Delete` stays.
+fn in_cluster(policy: Option<DatabaseDeletionPolicy>) -> DeletionPolicy {
+    match policy {
+        Some(DatabaseDeletionPolicy::Delete) => DeletionPolicy::Delete,
+        Some(DatabaseDeletionPolicy::Retain | DatabaseDeletionPolicy::Snapshot) | None => {
+            DeletionPolicy::Retain
+        }
     }
 }
 

@@ -105,6 +105,7 @@ generate() {
   write_whole "$rules/leader-election-rules.yaml" "$operator" rbac --leader-election
   npm_install "$RDS_CA"
   write_whole src/apply/rds-ca.pem node "$RDS_CA/bundle.mjs"
+  UPDATE_DOCS=1 cargo test --quiet --locked --package streaming-operator --test docs >/dev/null
   helm-docs --chart-search-root "$REPO_DIR/charts"
 }
 

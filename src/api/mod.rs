@@ -15,7 +15,10 @@ mod status;
 mod transcoding;
 
 pub use aws::Aws;
-pub use cache::{Cache, CacheProvider};
+pub use cache::{
+    AwsCache, Cache, CacheEngine, CacheLog, CacheNetwork, CacheProvider, CacheSnapshots, LogDelivery,
+    ServerlessCache,
+};
 pub use component::{
     Autoscaling, Component, Gateway, Port, Probes, Protocol, Route, RouteTls, Scheduling, Service,
     ServiceAccount, ServiceExposure, ServiceType,

@@ -30,12 +30,15 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = ("has(self.aws) || !has(self.transcoding)", "spec.aws is required by spec.transcoding: its queue and buckets live in AWS"))]
 #[x_kube(validation = ("has(self.aws) || !has(self.database) || self.database.provider != 'AWS'", "spec.aws is required by spec.database with provider AWS"))]
+#[x_kube(validation = ("has(self.aws) || !has(self.cache) || self.cache.provider != 'AWS'", "spec.aws is required by spec.cache with provider AWS"))]
+#[x_kube(validation = ("!has(oldSelf.cache) || oldSelf.cache.provider != 'AWS' || has(self.cache)",
+    "spec.cache can't be taken out while it is in AWS: delete the platform (cache.deletionPolicy says what becomes of it), or set cache.aws.management to ObserveOnly"))]
 #[x_kube(validation = ("!has(oldSelf.database) || oldSelf.database.provider != 'AWS' || has(self.database)",
     "spec.database can't be taken out while it is in AWS: delete the platform (database.deletionPolicy says what becomes of the data), or set database.aws.management to ObserveOnly"))]
 #[x_kube(validation = ("!has(oldSelf.transcoding) || has(self.transcoding)",
     "spec.transcoding can't be taken out while the platform lives: its queue would be left without a reader and its Jobs without an end; set suspend: true, or delete the platform"))]
-#[x_kube(validation = ("!(has(oldSelf.transcoding) || (has(oldSelf.database) && oldSelf.database.provider == 'AWS')) || !has(oldSelf.aws) || !has(self.aws) || oldSelf.aws.region == self.aws.region",
-    "spec.aws.region can't be changed: the platform's queues, buckets and database are there; make another platform in the other region"))]
+#[x_kube(validation = ("!(has(oldSelf.transcoding) || (has(oldSelf.database) && oldSelf.database.provider == 'AWS') || (has(oldSelf.cache) && oldSelf.cache.provider == 'AWS')) || !has(oldSelf.aws) || !has(self.aws) || oldSelf.aws.region == self.aws.region",
+    "spec.aws.region can't be changed: the platform's queues, buckets, database and cache are there; make another platform in the other region"))]
 #[x_kube(validation = ("!has(self.frontend) || has(self.backend) || has(self.frontend.image)",
     "spec.frontend: the bundled frontend needs spec.backend; add `backend: {}` or set an image of your own"))]
 #[x_kube(validation = ("!has(self.backend) || has(self.backend.image) || (has(self.database) && has(self.transcoding))",

@@ -143,8 +143,17 @@ impl Applier {
         plan: &Plan,
         observed: &Observed,
     ) -> Applied {
-        let Plan { generate, hand_over, apply, prune, waiting: _, transcoding: _, database: _, summary: _ } =
-            plan;
+        let Plan {
+            generate,
+            hand_over,
+            apply,
+            prune,
+            waiting: _,
+            transcoding: _,
+            database: _,
+            cache: _,
+            summary: _,
+        } = plan;
         let mut applied = Applied::default();
         for secret in generate {
             let key = ObjectKey::new(Kind::Secret, &secret.name);

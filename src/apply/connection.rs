@@ -1,4 +1,4 @@
-//! The connection Secret of a managed database: what pods read, and the record of the login in it.
+//! The connection Secret of a managed database or cache: what pods read, and the record of the login in it.
 //!
 //! Guarantee: [`Connection::carry_out`] sets a password only while the Secret says what the step was planned
 //! from, and replaces exactly the Secret that it read. A leader or a watch that is late gets
@@ -24,7 +24,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
-/// A database's connection Secret, and the way to both.
+/// The connection Secret of a database or cache, and the way to both.
 #[derive(Clone)]
 pub struct Connection {
     /// Secrets of the platform's namespace.
@@ -35,6 +35,20 @@ pub struct Connection {
     pub target: Target,
     /// Where the database is reached.
     pub endpoint: Endpoint,
+    /// What its clients speak.
+    pub protocol: Protocol,
+}
+
+/// What the clients of a server speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    /// PostgreSQL's, with TLS where the endpoint has a CA.
+    Postgres,
+    /// That of Redis and Valkey.
+    Redis {
+        /// Whether with TLS; without there is no login.
+        tls: bool,
+    },
 }
 
 /// A connection Secret, apart from what it holds.
@@ -138,10 +152,7 @@ impl Connection {
             Step::Nothing { .. } | Step::WaitForPods(_) => return Ok(false),
             Step::Set { record, .. } | Step::Rewrite { record } => record,
         };
-        let before = self.current().await?;
-        if before.as_ref().map(|it| &it.record) != from {
-            return Err(ConnectionError::Changed(self.target.name.clone()));
-        }
+        let before = self.unchanged_since(from).await?;
         let login = match (step, &before) {
             (Step::Rewrite { .. }, Some(before)) => before.login.clone(),
             _ => {
@@ -153,14 +164,31 @@ impl Connection {
         self.write(before.as_ref(), &login, record).await.map(|()| true)
     }
 
-    async fn write(
+    /// Reads the Secret, which must still say what a step was planned from.
+    ///
+    /// # Errors
+    /// [`ConnectionError::Changed`] where it says something else.
+    pub async fn unchanged_since(&self, from: Option<&Record>) -> Result<Option<Current>, ConnectionError> {
+        let before = self.current().await?;
+        if before.as_ref().map(|it| &it.record) != from {
+            return Err(ConnectionError::Changed(self.target.name.clone()));
+        }
+        Ok(before)
+    }
+
+    /// Writes the Secret in the place of the one that was read before.
+    ///
+    /// # Errors
+    /// Where the API server did not do it, or the Secret was changed meanwhile.
+    pub async fn write(
         &self,
         before: Option<&Current>,
         login: &Login,
         record: &Record,
     ) -> Result<(), ConnectionError> {
         let name = &self.target.name;
-        let secret = secret(&self.target, before, &self.endpoint, login, record);
+        let data = self.protocol.content(&self.endpoint, login);
+        let secret = secret(&self.target, before, data, record);
         self.metrics.wrote("apply", Kind::Secret.to_string());
         let params = PatchParams::apply(names::FIELD_MANAGER).force();
         let written = self.secrets.patch(name, &params, &Patch::Apply(&secret)).await;
@@ -188,13 +216,12 @@ fn parse(secret: Secret) -> Option<Current> {
 fn secret(
     target: &Target,
     before: Option<&Current>,
-    endpoint: &Endpoint,
-    login: &Login,
+    data: BTreeMap<&'static str, String>,
     record: &Record,
 ) -> Secret {
     let Target { name, labels, owner } = target;
     let record = serde_json::json!(record).to_string();
-    let data = content(endpoint, login).into_iter();
+    let data = data.into_iter();
     Secret {
         metadata: ObjectMeta {
             name: Some(name.clone()),
@@ -209,10 +236,44 @@ fn secret(
     }
 }
 
-/// What a connection Secret holds.
-fn content(endpoint: &Endpoint, login: &Login) -> BTreeMap<&'static str, String> {
+impl Protocol {
+    /// What a connection Secret holds.
+    fn content(self, endpoint: &Endpoint, login: &Login) -> BTreeMap<&'static str, String> {
+        match self {
+            Self::Postgres => postgres_content(endpoint, login),
+            Self::Redis { tls } => redis_content(endpoint, login, tls),
+        }
+    }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+fn redis_content(endpoint: &Endpoint, login: &Login, tls: bool) -> BTreeMap<&'static str, String> {
+    let Endpoint { resource_id: _, host, reader, port, dbname, ca: _ } = endpoint;
+    let Login { username, password } = login;
+    let (scheme, user) = if tls {
+        ("rediss", format!("{}:{}@", encoded(username), encoded(password.reveal())))
+    } else {
+        ("redis", String::new())
+    };
+    let uri = |host: &str| format!("{scheme}://{user}{host}:{port}/{dbname}");
+    let mut content = BTreeMap::from([
+        ("host", host.clone()),
+        ("port", port.to_string()),
+        ("username", username.clone()),
+        ("password", password.reveal().to_owned()),
+        ("uri", uri(host)),
+    ]);
+    if let Some(reader) = reader {
+        content.extend([("reader-host", reader.clone()), ("reader-uri", uri(reader))]);
+    }
+    content
+}
+
+fn postgres_content(endpoint: &Endpoint, login: &Login) -> BTreeMap<&'static str, String> {
     let Endpoint { resource_id: _, host, reader, port, dbname, ca } = endpoint;
-    let encoded = |text: &str| utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
     let (user, password) = (encoded(&login.username), encoded(login.password.reveal()));
     let (database, tls) = (encoded(dbname), if ca.is_some() { "?sslmode=verify-full" } else { "" });
     let uri = |host: &str| format!("postgres://{user}:{password}@{host}:{port}/{database}{tls}");
@@ -273,7 +334,7 @@ mod tests {
 
     #[test]
     fn a_client_understands_the_uri() {
-        let content = content(&endpoint(), &login());
+        let content = Protocol::Postgres.content(&endpoint(), &login());
         let uri = url::Url::parse(&content["uri"]).unwrap();
         assert_eq!(uri.as_str(), "postgres://a%40b:p%2Fw%3A%25@one.example.com:5433/my%20db");
         assert_eq!(
@@ -286,7 +347,7 @@ mod tests {
     fn a_reader_and_tls_bring_keys_of_their_own() {
         let endpoint =
             Endpoint { reader: Some("read.example.com".into()), ca: Some("PEM".into()), ..endpoint() };
-        let content = content(&endpoint, &login());
+        let content = Protocol::Postgres.content(&endpoint, &login());
         assert!(content["uri"].ends_with("@one.example.com:5433/my%20db?sslmode=verify-full"));
         assert!(content["reader-uri"].ends_with("@read.example.com:5433/my%20db?sslmode=verify-full"));
         assert_eq!(
@@ -296,21 +357,33 @@ mod tests {
     }
 
     #[test]
+    fn a_client_of_a_cache_logs_in_with_tls_and_not_without() {
+        let endpoint = Endpoint { dbname: "0".into(), reader: Some("read.example.com".into()), ..endpoint() };
+        let content = Protocol::Redis { tls: true }.content(&endpoint, &login());
+        assert_eq!(content["uri"], "rediss://a%40b:p%2Fw%3A%25@one.example.com:5433/0");
+        assert_eq!(content["reader-uri"], "rediss://a%40b:p%2Fw%3A%25@read.example.com:5433/0");
+        let content = Protocol::Redis { tls: false }.content(&endpoint, &login());
+        assert_eq!(content["uri"], "redis://one.example.com:5433/0");
+    }
+
+    #[test]
     fn what_is_written_can_be_read_and_replaces_only_what_was_read() {
-        let mut first = secret(&target(), None, &endpoint(), &login(), &record());
+        let data = |endpoint: &Endpoint| Protocol::Postgres.content(endpoint, &login());
+        let mut first = secret(&target(), None, data(&endpoint()), &record());
         assert_eq!(first.metadata.resource_version, None);
         first.metadata.resource_version = Some("7".into());
         let read = parse(first).unwrap();
         assert_eq!((&read.login, &read.record), (&login(), &record()));
         let moved = Endpoint { host: "two.example.com".into(), ..endpoint() };
-        let second = secret(&target(), Some(&read), &moved, &read.login, &read.record);
+        let second = secret(&target(), Some(&read), data(&moved), &read.record);
         assert_eq!(second.metadata.resource_version.as_deref(), Some("7"));
         assert_eq!(parse(second).unwrap().login, login());
     }
 
     #[test]
     fn the_login_of_another_database_is_not_taken_for_ours() {
-        let mut foreign = secret(&target(), None, &endpoint(), &login(), &record());
+        let data = Protocol::Postgres.content(&endpoint(), &login());
+        let mut foreign = secret(&target(), None, data, &record());
         foreign.metadata.annotations = None;
         assert!(parse(foreign).is_none());
     }

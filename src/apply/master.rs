@@ -34,7 +34,7 @@ pub async fn login(account: &Account, secrets: &Api<Secret>, master: &Master) ->
             };
             Ok(Login { username: value("username")?, password: Password::new(value("password")?) })
         }
-        Master::Unknown => Err(anyhow!("AWS has not made the master's secret yet")),
+        Master::ElastiCache | Master::Unknown => Err(anyhow!("AWS has not made the master's secret yet")),
     }
 }
 

@@ -4,6 +4,7 @@
 //! [`Applied`](cluster::Applied).
 
 pub mod aws;
+pub mod cache_login;
 pub mod cluster;
 pub mod connection;
 pub mod master;

@@ -84,7 +84,8 @@ impl Password {
         &self.0
     }
 
-    fn random() -> Self {
+    /// A new one, which nobody knows yet.
+    pub fn random() -> Self {
         Self(Alphanumeric.sample_string(&mut rand::rng(), PASSWORD_LENGTH))
     }
 }

@@ -127,6 +127,7 @@ impl PolicyArgs {
             |suffix: &&str| format!("arn:{partition}:sqs:{region}:{account}:{name}-??????????-{suffix}");
         let rds = |kind: &&str| format!("arn:{partition}:rds:{region}:{account}:{kind}:*");
         let bucket = |suffix: &str| format!("arn:{partition}:s3:::{name}-??????????-{suffix}");
+        let cache = |rest: &str| format!("arn:{partition}:elasticache:{region}:{account}:{rest}");
         let mut conditions = Map::new();
         // ARNs of buckets name no account: another's bucket of such a name must not be taken for ours.
         let mut in_account = || {
@@ -163,6 +164,13 @@ impl PolicyArgs {
             On::CustomerKey => vec![self.kms_key.clone()?],
             On::BucketKeys if self.bucket_kms_key.is_empty() => return None,
             On::BucketKeys => self.bucket_kms_key.clone(),
+            On::AllCaches => vec![cache("*")],
+            On::TaggedCaches(kinds) => {
+                conditions = self.tagged();
+                kinds.iter().map(|kind| cache(&format!("{kind}:*"))).collect()
+            }
+            On::FinalSnapshots(kind) => vec![cache(&format!("{kind}:*-final-*"))],
+            On::Network => vec!["*".to_owned()],
         };
         let condition =
             if conditions.is_empty() { String::new() } else { Value::Object(conditions).to_string() };

@@ -8,7 +8,7 @@ use crate::{
     api::{StreamingPlatform, names},
     apply::{
         aws::{Applied, Passwords, apply_in_order},
-        connection::{Connection, ConnectionError, Target},
+        connection::{Connection, ConnectionError, Protocol, Target},
         master,
         postgres::Existing,
     },
@@ -143,6 +143,7 @@ impl Database {
                 owner,
             },
             endpoint: login.endpoint.clone(),
+            protocol: Protocol::Postgres,
         };
         let master = master::login(account, &secrets, &login.master);
         let adopted = platform.database_in_aws().is_some_and(|it| it.adopt);

@@ -73,9 +73,18 @@ impl Pipeline {
         self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
         let deleted_at = resource.meta().deletion_timestamp.as_ref().map(|at| at.0).unwrap_or_default();
         let usable = account.as_ref().ok().and_then(Option::as_ref);
-        // First what writes to the database, then the database.
+        // First what writes to database and cache, then these.
         match self.transcoding.end(key, &platform, &observed, usable, deleted_at).await {
-            End::Done => self.database.end(key, resource, &platform, &account).await,
+            End::Done => {}
+            not_yet => return not_yet,
+        }
+        // Both at once: the cache does not wait for the database's final snapshot.
+        let (database, cache) = tokio::join!(
+            self.database.end(key, resource, &platform, &account),
+            self.cache.end(key, resource, &platform, &account),
+        );
+        match database {
+            End::Done => cache,
             not_yet => not_yet,
         }
     }

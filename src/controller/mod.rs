@@ -4,6 +4,7 @@
 //! candidate.
 
 mod brake;
+mod cache;
 mod database;
 pub mod events;
 mod finalize;
@@ -17,6 +18,7 @@ mod transcoding;
 mod worker;
 
 use crate::{kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster, settings::Settings};
+use cache::Cache;
 use database::Database;
 use kube::Client;
 use lease::{Candidate, Leadership, Lost, Timing};
@@ -128,6 +130,7 @@ impl Controller {
             identity,
             transcoding,
             Database::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
+            Cache::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;

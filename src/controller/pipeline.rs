@@ -1,6 +1,7 @@
 //! One platform, once: observe → validate → plan → apply → status.
 
 use super::{
+    cache::Cache,
     database::Database,
     events::{self, Events},
     finalize::has_finalizer,
@@ -57,6 +58,7 @@ pub struct Pipeline {
     pub(super) metrics: Metrics,
     pub(super) transcoding: Transcoding,
     pub(super) database: Database,
+    pub(super) cache: Cache,
     memory: Mutex<HashMap<PlatformKey, Memory>>,
 }
 
@@ -79,6 +81,7 @@ impl Pipeline {
         identity: &str,
         transcoding: Transcoding,
         database: Database,
+        cache: Cache,
     ) -> Self {
         Self {
             references: References::new(client.clone(), Arc::clone(&cluster)),
@@ -90,6 +93,7 @@ impl Pipeline {
             metrics,
             transcoding,
             database,
+            cache,
             memory: Mutex::default(),
         }
     }
@@ -140,6 +144,7 @@ impl Pipeline {
         let account = self.transcoding.account(resource, &platform, &observed).await;
         self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
         observed.database = self.database.observe(key, resource, &platform, &account).await;
+        observed.cache = self.cache.observe(key, resource, &platform, &account).await;
         self.note_load(key, transcoding::load(&observed));
         let plan = plan::plan(&platform, &observed, Timestamp::now());
         // Before anything is made in AWS, so that none is forgotten when the platform goes.
@@ -156,6 +161,7 @@ impl Pipeline {
         let mut aws = apply::aws::Outcome {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
             database: self.database.apply(key, &platform, &plan.database, account.as_ref()).await,
+            cache: self.cache.apply(key, &plan.cache, account.as_ref()).await,
         };
         match Box::pin(self.database.log_in(key, resource, &platform, &plan.database, account.as_ref())).await
         {
@@ -163,6 +169,15 @@ impl Pipeline {
             Err(message) => {
                 warn!(message, "no login");
                 aws.database.failures.push(apply::aws::Failure { message, waiting: false });
+            }
+        }
+        let seen = observed.cache.as_ref();
+        let login = self.cache.log_in(key, resource, &platform, &plan.cache, seen, account.as_ref());
+        match Box::pin(login).await {
+            Ok(changed) => aws.cache.changed += usize::from(changed),
+            Err(failure) => {
+                warn!(message = failure.message, "no login");
+                aws.cache.failures.push(failure);
             }
         }
         let view = View::Planned {
@@ -179,7 +194,9 @@ impl Pipeline {
             Some(Duration::ZERO)
         } else {
             let database = observed.database.as_ref().map(|_| self.database.refresh(key));
-            observed.transcoding.as_ref().map(|it| it.refresh_after).into_iter().chain(database).min()
+            let cache = observed.cache.as_ref().map(|_| self.cache.refresh(key));
+            let transcoding = observed.transcoding.as_ref().map(|it| it.refresh_after);
+            transcoding.into_iter().chain(database).chain(cache).min()
         };
         Done { outcome, refresh }
     }
@@ -265,6 +282,7 @@ impl Pipeline {
     fn forget(&self, key: &PlatformKey) {
         self.transcoding.forget(key);
         self.database.forget(key);
+        self.cache.forget(key);
         self.applier.forget(key);
         if let Some(memory) = self.memory().remove(key) {
             self.metrics.load(memory.load, Load::default());
@@ -288,7 +306,8 @@ fn outcome(
     let cluster_failed = !applied.failed().is_empty() || !applied.refused().is_empty();
     let aws_failed = aws.failures().any(|failure| !failure.waiting)
         || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some())
-        || observed.database.as_ref().is_some_and(|it| it.failure.is_some());
+        || observed.database.as_ref().is_some_and(|it| it.failure.is_some())
+        || observed.cache.as_ref().is_some_and(|it| it.failure.is_some());
     if !written || cluster_failed || aws_failed {
         Outcome::Failed
     } else if !plan.waiting.is_empty() {

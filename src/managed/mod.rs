@@ -5,6 +5,8 @@
 //! is connected, and when what AWS shows is as good as what is wanted: AWS's defaults, aliases and pending
 //! values are no difference.
 
+pub mod elasticache;
+pub mod parameters;
 pub mod rds;
 pub mod s3;
 pub mod sqs;
@@ -211,6 +213,18 @@ pub fn difference<S: Setting>(
         })
     };
     wanted.iter().filter_map(differs).collect()
+}
+
+/// AWS shows a key as its ARN, whichever way it was given; an alias can't be told from its key.
+fn is_key_met(wanted: &str, seen: &str) -> bool {
+    wanted == seen || wanted.contains("alias/") || seen.ends_with(&format!("key/{wanted}"))
+}
+
+/// Whether AWS will set something in its window that is not wanted. Any change made at once would set it off.
+fn holds_unwanted<S: Setting>(wanted: &Settings<S>, pending: &Settings<S>) -> bool {
+    pending
+        .iter()
+        .any(|(setting, value)| wanted.get(setting).is_none_or(|wanted| !setting.is_met(wanted, value)))
 }
 
 /// Whether a version is as good as the one asked for: `16` is met by any 16.x, `16.3` by 16.3 and what AWS

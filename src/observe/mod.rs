@@ -11,7 +11,7 @@ pub mod references;
 use crate::{
     dispatch,
     kinds::ObjectKey,
-    managed::{Seen, rds},
+    managed::{Seen, elasticache, rds},
 };
 use kube::api::DynamicObject;
 use std::{
@@ -34,6 +34,8 @@ pub struct Observed {
     pub transcoding: Option<aws::Transcoding>,
     /// The database, where it is in AWS.
     pub database: Option<Seen<rds::Database>>,
+    /// The cache, where it is in AWS.
+    pub cache: Option<Seen<elasticache::Cache>>,
     /// What the dispatcher does, where it runs for this platform.
     pub dispatch: Option<dispatch::Report>,
     /// `namespace/name` of an older platform that holds the same existing queue.

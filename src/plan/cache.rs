@@ -1,8 +1,9 @@
-//! The embedded cache: one Redis or Valkey.
+//! The objects of a cache: all of an embedded one, one Redis or Valkey.
 
 use super::{Intent, environment, server, workload::pod};
 use crate::{
     api::names,
+    kinds::{Kind, ObjectKey},
     observe::Observed,
     platform::{Data, Embedded, Platform},
     quantity,
@@ -21,8 +22,14 @@ const AUTH_FILE: &str = "auth.conf";
 
 /// Adds the cache, where the operator runs it.
 pub(super) fn add(platform: &Platform, observed: &Observed, intent: &mut Intent) {
-    let Some(Data::Embedded(spec)) = &platform.cache else { return };
-    server::add(platform, server(platform, spec), observed, intent);
+    match &platform.cache {
+        Some(Data::Embedded(spec)) => server::add(platform, server(platform, spec), observed, intent),
+        // Its login is set in ElastiCache first; see `plan::login`.
+        Some(Data::Aws(_)) => {
+            intent.kept.push(ObjectKey::new(Kind::Secret, platform.name.child(names::CACHE)));
+        }
+        Some(Data::External { .. }) | None => {}
+    }
 }
 
 fn server<'a>(platform: &Platform, spec: &'a Embedded) -> server::Server<'a> {

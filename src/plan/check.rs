@@ -26,8 +26,17 @@ const VOLUME_TYPES: [&str; 8] = [
 /// What is wrong with a plan; nothing, if plan does its work.
 #[must_use]
 pub fn check(platform: &Platform, plan: &Plan) -> Vec<String> {
-    let Plan { generate, hand_over, apply, prune, waiting: _, transcoding: _, database: _, summary: _ } =
-        plan;
+    let Plan {
+        generate,
+        hand_over,
+        apply,
+        prune,
+        waiting: _,
+        transcoding: _,
+        database: _,
+        cache: _,
+        summary: _,
+    } = plan;
     let mut found = Vec::new();
     let mut seen = BTreeSet::new();
     for desired in apply {

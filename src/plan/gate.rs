@@ -79,6 +79,11 @@ impl Missing {
             {
                 WaitReason::Database
             }
+            Self::Object
+                if *name == platform.name.child(names::CACHE) && platform.cache_in_aws().is_some() =>
+            {
+                WaitReason::Cache
+            }
             Self::Object if ours.contains(name) && !observed.objects.contains_key(&object) => {
                 WaitReason::Generating(object)
             }

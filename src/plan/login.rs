@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 pub const ROTATION_INTERVAL: SignedDuration = SignedDuration::from_hours(30 * 24);
 
 /// One of the two users of a database.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum User {
     /// The one.
     A,

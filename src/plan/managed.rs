@@ -1,6 +1,8 @@
 //! What the plans of a managed database and a managed cache have in common: what is done at once, what waits
 //! for the window or an approval, whose a resource is.
 
+pub mod rules;
+
 use super::{call::Call, login};
 use crate::{
     api::{ConditionReason, Restarts, names},
@@ -108,6 +110,8 @@ pub enum Master {
     SecretsManager(String),
     /// In the Secret of that name.
     Kubernetes(String),
+    /// There is none: ElastiCache itself sets logins.
+    ElastiCache,
     /// Nobody told us; the connection Secret is the user's.
     Unknown,
 }
@@ -123,6 +127,8 @@ pub struct Facts {
     pub state: Option<String>,
     /// Version that runs.
     pub version: Option<String>,
+    /// The node that takes writes, where that can be told.
+    pub primary: Option<String>,
     /// Latest point in time that can be restored.
     pub latest_restorable: Option<Timestamp>,
     /// Others of the platform that are kept: what a restore replaced.

@@ -7,6 +7,7 @@ pub mod call;
 pub mod check;
 mod database;
 mod diff;
+pub mod elasticache;
 mod environment;
 mod gate;
 pub mod login;
@@ -34,7 +35,10 @@ use crate::{
 };
 use jiff::{SignedDuration, Timestamp};
 use kube::api::DynamicObject;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Everything that one reconcile does, in the order of the fields.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +55,8 @@ pub struct Plan {
     pub transcoding: transcoding::TranscodingPlan,
     /// The database in AWS.
     pub database: managed::DataPlan,
+    /// The cache in AWS.
+    pub cache: managed::DataPlan,
     /// What can't be done yet, and why.
     pub waiting: Vec<Waiting>,
     /// What the platform consists of, for the status.
@@ -119,6 +125,8 @@ pub enum WaitReason {
     Aws(String),
     /// The database in AWS can't be connected to yet.
     Database,
+    /// The cache in AWS can't be connected to yet.
+    Cache,
     /// The cluster does not serve this kind.
     NotServed(Kind),
 }
@@ -170,6 +178,7 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
             observed.queue_claimed_by.as_deref(),
         ),
         database: database_in_aws(platform, observed, now),
+        cache: cache_in_aws(platform, observed, now),
         summary: summary(platform, observed),
         ..Plan::default()
     };
@@ -192,7 +201,8 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
         !observed.objects.contains_key(&ObjectKey::new(Kind::Secret, &secret.name))
             && !matches!(observed.references.get(&reference), Some(Referenced::Present { .. }))
     });
-    plan.database.login = login(platform, observed, &plan, now);
+    plan.database.login = database_login(platform, observed, &plan, now);
+    plan.cache.login = cache_login(platform, observed, &plan, now);
     plan.prune = observed
         .objects
         .iter()
@@ -200,13 +210,23 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
         .map(|(key, _)| key.clone())
         .collect();
     if platform.suspended {
-        let Plan { generate, hand_over, apply, prune, transcoding: _, database: _, waiting: _, summary: _ } =
-            &mut plan;
+        let Plan {
+            generate,
+            hand_over,
+            apply,
+            prune,
+            transcoding: _,
+            database: _,
+            cache: _,
+            waiting: _,
+            summary: _,
+        } = &mut plan;
         generate.clear();
         hand_over.clear();
         apply.clear();
         prune.clear();
         plan.database.login = None;
+        plan.cache.login = None;
     }
     debug_assert_eq!(check::check(platform, &plan), Vec::<String>::new());
     plan
@@ -219,8 +239,15 @@ fn database_in_aws(platform: &Platform, observed: &Observed, now: Timestamp) -> 
     }
 }
 
+fn cache_in_aws(platform: &Platform, observed: &Observed, now: Timestamp) -> managed::DataPlan {
+    match (platform.cache_in_aws(), &observed.cache) {
+        (Some(wanted), Some(seen)) => elasticache::plan(platform, wanted, seen, now),
+        _ => managed::DataPlan::default(),
+    }
+}
+
 /// What is to be done about the login of a database in AWS, once it can be connected to.
-fn login(
+fn database_login(
     platform: &Platform,
     observed: &Observed,
     plan: &Plan,
@@ -230,30 +257,82 @@ fn login(
     if wanted.management == Management::ObserveOnly || connection.master == managed::Master::Unknown {
         return None;
     }
-    let key = ObjectKey::new(Kind::Secret, platform.name.child(names::DATABASE));
-    let record = observed.objects.get(&key).and_then(|secret| {
-        login::Record::parse(secret.metadata.annotations.as_ref()?.get(names::ANNOTATION_LOGIN)?)
-    });
-    let endpoint = rds::endpoint(platform, wanted, connection);
-    let interval = wanted.login_rotation_interval.map(SignedDuration::try_from);
-    let step = login::plan(&login::Facts {
-        record: record.as_ref(),
-        endpoint: &endpoint,
-        now,
-        interval: interval.and_then(Result::ok).unwrap_or(SignedDuration::MAX),
-        asked: platform.rotate_login.as_deref(),
+    let login = Login {
+        part: names::DATABASE,
+        endpoint: rds::endpoint(platform, wanted, connection),
+        interval: wanted.login_rotation_interval,
         refused: observed.database.as_ref().is_some_and(|seen| seen.login_refused),
-        pods_rolled: rolled_out(observed, plan),
-    });
-    Some(managed::LoginPlan {
-        step,
-        from: record,
-        endpoint,
         master: connection.master.clone(),
-        labels: platform.labels(names::DATABASE),
-        // What is retained keeps what opens it.
-        owned: wanted.deletion_policy != DatabaseDeletionPolicy::Retain,
-    })
+        deletion_policy: wanted.deletion_policy,
+    };
+    Some(login.plan(platform, observed, plan, now))
+}
+
+/// What is to be done about the login of a cache in AWS, once it can be connected to.
+fn cache_login(
+    platform: &Platform,
+    observed: &Observed,
+    plan: &Plan,
+    now: Timestamp,
+) -> Option<managed::LoginPlan> {
+    let (wanted, connection) = (platform.cache_in_aws()?, plan.cache.connection.as_ref()?);
+    if wanted.management == Management::ObserveOnly {
+        return None;
+    }
+    let login = Login {
+        part: names::CACHE,
+        endpoint: elasticache::endpoint(connection),
+        interval: wanted.login_rotation_interval.filter(|_| wanted.tls),
+        refused: observed.cache.as_ref().is_some_and(|seen| seen.login_refused),
+        master: connection.master.clone(),
+        deletion_policy: wanted.deletion_policy,
+    };
+    Some(login.plan(platform, observed, plan, now))
+}
+
+/// What a login of a database or cache is planned from.
+struct Login {
+    part: &'static str,
+    endpoint: login::Endpoint,
+    interval: Option<Duration>,
+    refused: bool,
+    master: managed::Master,
+    deletion_policy: DatabaseDeletionPolicy,
+}
+
+impl Login {
+    fn plan(
+        self,
+        platform: &Platform,
+        observed: &Observed,
+        plan: &Plan,
+        now: Timestamp,
+    ) -> managed::LoginPlan {
+        let Self { part, endpoint, interval, refused, master, deletion_policy } = self;
+        let key = ObjectKey::new(Kind::Secret, platform.name.child(part));
+        let record = observed.objects.get(&key).and_then(|secret| {
+            login::Record::parse(secret.metadata.annotations.as_ref()?.get(names::ANNOTATION_LOGIN)?)
+        });
+        let interval = interval.map(SignedDuration::try_from);
+        let step = login::plan(&login::Facts {
+            record: record.as_ref(),
+            endpoint: &endpoint,
+            now,
+            interval: interval.and_then(Result::ok).unwrap_or(SignedDuration::MAX),
+            asked: platform.rotate_login.as_deref(),
+            refused,
+            pods_rolled: rolled_out(observed, plan),
+        });
+        managed::LoginPlan {
+            step,
+            from: record,
+            endpoint,
+            master,
+            labels: platform.labels(part),
+            // What is retained keeps what opens it.
+            owned: deletion_policy != DatabaseDeletionPolicy::Retain,
+        }
+    }
 }
 
 /// Whether no pod is left of an earlier template.

@@ -203,8 +203,17 @@ fn plan_with_everything(platform: &Platform, observed: &mut Observed, preview: &
 }
 
 fn render(platform: &Platform, plan: Plan, preview: &mut Preview) -> Result<(), PreviewError> {
-    let Plan { generate, hand_over: _, apply, prune: _, waiting: _, transcoding: _, database: _, summary: _ } =
-        plan;
+    let Plan {
+        generate,
+        hand_over: _,
+        apply,
+        prune: _,
+        waiting: _,
+        transcoding: _,
+        database: _,
+        cache: _,
+        summary: _,
+    } = plan;
     for secret in generate {
         let values: Value = secret
             .template

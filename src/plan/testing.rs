@@ -310,14 +310,24 @@ fn withdraw(live: &mut Value, before: &Value, now: &Value) {
 
 /// Whether a plan changes nothing.
 pub(crate) fn is_empty(plan: &Plan) -> bool {
-    let Plan { generate, hand_over, apply, prune, waiting: _, transcoding: _, database: _, summary: _ } =
-        plan;
+    let Plan {
+        generate,
+        hand_over,
+        apply,
+        prune,
+        waiting: _,
+        transcoding: _,
+        database: _,
+        cache: _,
+        summary: _,
+    } = plan;
     generate.is_empty() && hand_over.is_empty() && apply.is_empty() && prune.is_empty()
 }
 
 /// A plan as a golden file shows it.
 pub(crate) fn golden(plan: &Plan) -> Value {
-    let Plan { generate, hand_over, apply, prune, waiting, transcoding: _, database: _, summary } = plan;
+    let Plan { generate, hand_over, apply, prune, waiting, transcoding: _, database: _, cache: _, summary } =
+        plan;
     json!({
         "generate": generate.iter().map(|it| json!({ "name": it.name, "template": it.template })).collect::<Value>(),
         "hand_over": hand_over.iter().map(|it| format!("{}: {} replicas", it.deployment, it.replicas)).collect::<Value>(),
@@ -330,7 +340,17 @@ pub(crate) fn golden(plan: &Plan) -> Value {
 
 /// A plan by the names of what it touches.
 pub(crate) fn outline(plan: &Plan) -> Vec<String> {
-    let Plan { generate, hand_over, apply, prune, waiting, transcoding: _, database: _, summary: _ } = plan;
+    let Plan {
+        generate,
+        hand_over,
+        apply,
+        prune,
+        waiting,
+        transcoding: _,
+        database: _,
+        cache: _,
+        summary: _,
+    } = plan;
     let generate = generate.iter().map(|it| format!("generate Secret/{}", it.name));
     let hand_over = hand_over.iter().map(|it| format!("hand over {} of {}", it.replicas, it.deployment));
     let apply = apply.iter().map(|it| format!("apply {}", it.key));

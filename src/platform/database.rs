@@ -238,7 +238,7 @@ pub struct Drill {
 }
 
 /// A weekly window in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Window {
     /// Minutes from Monday 00:00.
     start: u32,
@@ -268,6 +268,12 @@ impl Window {
         let (start, end) = (minute(start)?, minute(end)?);
         let length = (end + WEEK - start) % WEEK;
         (length >= Self::SHORTEST).then_some(Self { start, length })
+    }
+
+    /// How long it is, in minutes.
+    #[must_use]
+    pub fn minutes(&self) -> u32 {
+        self.length
     }
 
     /// Whether a time lies in it.

@@ -94,12 +94,16 @@ pub(super) fn parts(
             _ => Part { kind, serves: true, verdict: looks.data(names::DATABASE, data) },
         });
     }
-    let mut add = |kind, verdict| parts.push(Part { kind, serves: true, verdict });
     if let Some(data) = &plan.summary.cache {
-        add(ConditionType::CacheReady, looks.data(names::CACHE, data));
+        let kind = ConditionType::CacheReady;
+        parts.push(match platform.cache {
+            Some(Data::Aws(_)) => looks.in_aws(kind, names::CACHE, data, &plan.cache, &aws.cache),
+            _ => Part { kind, serves: true, verdict: looks.data(names::CACHE, data) },
+        });
     }
     if !plan.summary.components.is_empty() {
-        add(ConditionType::WorkloadsAvailable, looks.workloads());
+        let (kind, verdict) = (ConditionType::WorkloadsAvailable, looks.workloads());
+        parts.push(Part { kind, serves: true, verdict });
     }
     parts
 }
@@ -263,7 +267,7 @@ fn waits(Waiting { what, reason }: &Waiting) -> Verdict {
     match reason {
         WaitReason::ReferenceMissing { .. } => Verdict::stuck(ConditionReason::SecretMissing, message),
         WaitReason::NotServed(_) => Verdict::stuck(ConditionReason::Waiting, message),
-        WaitReason::Generating(_) | WaitReason::Aws(_) | WaitReason::Database => {
+        WaitReason::Generating(_) | WaitReason::Aws(_) | WaitReason::Database | WaitReason::Cache => {
             Verdict::moving(ConditionReason::Waiting, message)
         }
     }

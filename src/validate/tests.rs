@@ -115,6 +115,28 @@ fn what_the_administrator_allows_is_used() {
 )]
 #[case("{database: {provider: External}}", "spec.database.external")]
 #[case("{cache: {provider: Embedded, embedded: {storage: {size: 0}}}}", "spec.cache.embedded.storage.size")]
+#[case("{cache: {provider: AWS}}", "spec.aws")]
+#[case("{aws: {region: r}, cache: {provider: AWS, aws: {multiAZ: true}}}", "spec.cache.aws.multiAZ")]
+#[case(
+    "{aws: {region: r}, cache: {provider: AWS, aws: {network: {tls: false}}}}",
+    "spec.cache.aws.network.tls"
+)]
+#[case(
+    "{aws: {region: r}, cache: {provider: AWS, aws: {maintenance: {window: 'sun:03:00-sun:03:30'}}}}",
+    "spec.cache.aws.maintenance.window"
+)]
+#[case(
+    "{aws: {region: r}, cache: {provider: AWS, aws: {snapshots: {window: '03:30-04:30'}}}}",
+    "spec.cache.aws.snapshots.window"
+)]
+#[case(
+    "{aws: {region: r}, cache: {provider: AWS, aws: {logDelivery: [{log: SlowLog}]}}}",
+    "spec.cache.aws.logDelivery"
+)]
+#[case(
+    "{aws: {region: r}, cache: {provider: AWS, aws: {loginRotationInterval: 1m}}}",
+    "spec.cache.aws.loginRotationInterval"
+)]
 #[case("{aws: {region: r}, transcoding: {input: {bucket: b}, output: {bucket: b}}}", "spec.transcoding")]
 #[case("{aws: {region: r}, transcoding: {queue: {url: u}}}", "spec.transcoding.queue")]
 #[case(

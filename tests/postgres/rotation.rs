@@ -10,7 +10,7 @@ use service_common::testing::Postgres;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use streaming_operator::{
     apply::{
-        connection::{Connection, ConnectionError, Target, server},
+        connection::{Connection, ConnectionError, Protocol, Target, server},
         postgres::{Existing, Login, Password, Server, check},
     },
     metrics::Metrics,
@@ -36,8 +36,13 @@ impl Platform {
             dbname: "app".into(),
             ca: None,
         };
-        let connection =
-            Connection { secrets: cluster.secrets(), metrics: Metrics::default(), target, endpoint };
+        let connection = Connection {
+            secrets: cluster.secrets(),
+            metrics: Metrics::default(),
+            target,
+            endpoint,
+            protocol: Protocol::Postgres,
+        };
         Self { cluster, connection, now: Timestamp::UNIX_EPOCH }
     }
 

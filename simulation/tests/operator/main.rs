@@ -1,4 +1,8 @@
 //! The operator's own code (observe, validate, plan, apply, status) against AWS with its states and times.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cache;
+mod cache_world;
 mod database;
 mod world;

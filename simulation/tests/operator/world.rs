@@ -257,7 +257,7 @@ impl World {
     }
 }
 
-fn settings() -> Settings {
+pub fn settings() -> Settings {
     Settings {
         images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: Vec::new(),

@@ -1,8 +1,11 @@
 //! Carries calls to AWS out. Each may be repeated.
 
+mod elasticache;
 mod rds;
 mod s3;
 mod sqs;
+
+pub use elasticache::set_password as set_cache_password;
 
 use crate::{aws::Account, plan::call::Call};
 use k8s_openapi::api::core::v1::Secret;
@@ -25,20 +28,22 @@ pub struct Outcome {
     pub transcoding: Applied,
     /// The database.
     pub database: Applied,
+    /// The cache.
+    pub cache: Applied,
 }
 
 impl Outcome {
     /// How many calls changed something.
     #[must_use]
     pub fn changed(&self) -> usize {
-        let Self { transcoding, database } = self;
-        transcoding.changed + database.changed
+        let Self { transcoding, database, cache } = self;
+        transcoding.changed + database.changed + cache.changed
     }
 
     /// What failed.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
-        let Self { transcoding, database } = self;
-        transcoding.failures.iter().chain(&database.failures)
+        let Self { transcoding, database, cache } = self;
+        transcoding.failures.iter().chain(&database.failures).chain(&cache.failures)
     }
 }
 
@@ -114,6 +119,7 @@ impl Applied {
 async fn carry_out(account: &Account, passwords: &Passwords, call: &Call) -> Result<(), Failure> {
     match call {
         Call::Rds(call) => Box::pin(rds::carry_out(account, call, passwords)).await,
+        Call::ElastiCache(call) => Box::pin(elasticache::carry_out(account, call)).await,
         Call::S3(call) => Box::pin(s3::carry_out(account, call)).await,
         Call::Sqs(call) => Box::pin(sqs::carry_out(account, call)).await,
     }

@@ -5,7 +5,7 @@
 //! the source: no call is missing, and none is here that the code does not make.
 
 use super::{
-    Part::{self, Database, Transcoding},
+    Part::{self, Cache, Database, Transcoding},
     Role,
 };
 
@@ -47,6 +47,14 @@ pub(super) enum On {
     ServiceRole,
     /// The customer keys of buckets.
     BucketKeys,
+    /// Everything in ElastiCache: what is listed, what is made, and what that refers to.
+    AllCaches,
+    /// What ElastiCache has of these kinds and bears the operator's tags.
+    TaggedCaches(&'static [&'static str]),
+    /// Final snapshots of that kind, which are not there yet.
+    FinalSnapshots(&'static str),
+    /// Everything in EC2.
+    Network,
 }
 
 const WORK: &str = crate::observe::aws::WORK_QUEUE;
@@ -74,7 +82,7 @@ const fn call(service: &'static str, operation: &'static str, rights: &'static [
 /// The calls of a role, in groups.
 pub(super) const fn calls(role: Role) -> &'static [&'static [Call]] {
     match role {
-        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC, DATABASES],
+        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC, DATABASES, CACHES],
         Role::Transcoder => &[TRANSCODER],
         Role::Backend => &[BACKEND, CATALOG],
         Role::Worker => &[WORKER, CATALOG],
@@ -95,6 +103,103 @@ const QUEUES: &[Call] = &[
         "DeleteQueue",
         &[("sqs:DeleteQueue", On::TaggedQueues(&[WORK, crate::observe::aws::DEAD_LETTER_QUEUE, EVENTS]))],
     ),
+];
+
+const fn of_cache(operation: &'static str, rights: &'static [(&'static str, On)]) -> Call {
+    Call { part: Cache, service: "elasticache", operation, rights }
+}
+
+/// The operator: caches. What calls refer to, besides what they are about, needs the right, too: "Actions,
+/// resources, and condition keys for Amazon ElastiCache".
+const CACHES: &[Call] = &[
+    of_cache("DescribeReplicationGroups", &[("elasticache:DescribeReplicationGroups", On::AllCaches)]),
+    of_cache("DescribeCacheClusters", &[("elasticache:DescribeCacheClusters", On::AllCaches)]),
+    of_cache("DescribeServerlessCaches", &[("elasticache:DescribeServerlessCaches", On::AllCaches)]),
+    of_cache("DescribeCacheSubnetGroups", &[("elasticache:DescribeCacheSubnetGroups", On::AllCaches)]),
+    of_cache("DescribeCacheParameterGroups", &[("elasticache:DescribeCacheParameterGroups", On::AllCaches)]),
+    of_cache("DescribeCacheParameters", &[("elasticache:DescribeCacheParameters", On::AllCaches)]),
+    of_cache("DescribeUsers", &[("elasticache:DescribeUsers", On::AllCaches)]),
+    of_cache("DescribeUserGroups", &[("elasticache:DescribeUserGroups", On::AllCaches)]),
+    of_cache("ListTagsForResource", &[("elasticache:ListTagsForResource", On::AllCaches)]),
+    of_cache("AddTagsToResource", &[("elasticache:AddTagsToResource", On::AllCaches)]),
+    of_cache(
+        "RemoveTagsFromResource",
+        &[("elasticache:RemoveTagsFromResource", On::TaggedCaches(&["replicationgroup", "serverlesscache"]))],
+    ),
+    of_cache("CreateReplicationGroup", &[("elasticache:CreateReplicationGroup", On::AllCaches)]),
+    of_cache("ModifyReplicationGroup", &[("elasticache:ModifyReplicationGroup", On::AllCaches)]),
+    of_cache(
+        "IncreaseReplicaCount",
+        &[("elasticache:IncreaseReplicaCount", On::TaggedCaches(&["replicationgroup"]))],
+    ),
+    of_cache(
+        "DecreaseReplicaCount",
+        &[("elasticache:DecreaseReplicaCount", On::TaggedCaches(&["replicationgroup"]))],
+    ),
+    of_cache(
+        "ModifyReplicationGroupShardConfiguration",
+        &[("elasticache:ModifyReplicationGroupShardConfiguration", On::TaggedCaches(&["replicationgroup"]))],
+    ),
+    // A final snapshot is made under its own right.
+    of_cache(
+        "DeleteReplicationGroup",
+        &[
+            ("elasticache:DeleteReplicationGroup", On::TaggedCaches(&["replicationgroup"])),
+            ("elasticache:DeleteReplicationGroup", On::FinalSnapshots("snapshot")),
+            ("elasticache:CreateSnapshot", On::AllCaches),
+        ],
+    ),
+    // Its endpoint in the VPC is made with the caller's rights: the ElastiCache User Guide's "Getting started with
+    // serverless caches".
+    of_cache(
+        "CreateServerlessCache",
+        &[
+            ("elasticache:CreateServerlessCache", On::AllCaches),
+            ("ec2:CreateVpcEndpoint", On::Network),
+            ("ec2:DescribeVpcEndpoints", On::Network),
+            ("ec2:DescribeVpcs", On::Network),
+            ("ec2:DescribeSubnets", On::Network),
+            ("ec2:DescribeSecurityGroups", On::Network),
+            ("ec2:CreateTags", On::Network),
+            ("ec2:DescribeTags", On::Network),
+        ],
+    ),
+    of_cache("ModifyServerlessCache", &[("elasticache:ModifyServerlessCache", On::AllCaches)]),
+    of_cache(
+        "DeleteServerlessCache",
+        &[
+            ("elasticache:DeleteServerlessCache", On::TaggedCaches(&["serverlesscache"])),
+            ("elasticache:DeleteServerlessCache", On::FinalSnapshots("serverlesscachesnapshot")),
+            ("elasticache:CreateServerlessCacheSnapshot", On::AllCaches),
+        ],
+    ),
+    of_cache("CreateCacheParameterGroup", &[("elasticache:CreateCacheParameterGroup", On::AllCaches)]),
+    of_cache(
+        "ModifyCacheParameterGroup",
+        &[("elasticache:ModifyCacheParameterGroup", On::TaggedCaches(&["parametergroup"]))],
+    ),
+    of_cache(
+        "ResetCacheParameterGroup",
+        &[("elasticache:ResetCacheParameterGroup", On::TaggedCaches(&["parametergroup"]))],
+    ),
+    of_cache(
+        "DeleteCacheParameterGroup",
+        &[("elasticache:DeleteCacheParameterGroup", On::TaggedCaches(&["parametergroup"]))],
+    ),
+    of_cache("CreateCacheSubnetGroup", &[("elasticache:CreateCacheSubnetGroup", On::AllCaches)]),
+    of_cache(
+        "ModifyCacheSubnetGroup",
+        &[("elasticache:ModifyCacheSubnetGroup", On::TaggedCaches(&["subnetgroup"]))],
+    ),
+    of_cache(
+        "DeleteCacheSubnetGroup",
+        &[("elasticache:DeleteCacheSubnetGroup", On::TaggedCaches(&["subnetgroup"]))],
+    ),
+    of_cache("CreateUser", &[("elasticache:CreateUser", On::AllCaches)]),
+    of_cache("ModifyUser", &[("elasticache:ModifyUser", On::TaggedCaches(&["user"]))]),
+    of_cache("DeleteUser", &[("elasticache:DeleteUser", On::TaggedCaches(&["user"]))]),
+    of_cache("CreateUserGroup", &[("elasticache:CreateUserGroup", On::AllCaches)]),
+    of_cache("DeleteUserGroup", &[("elasticache:DeleteUserGroup", On::TaggedCaches(&["usergroup"]))]),
 ];
 
 /// The operator: messages. Batches are allowed under the names of the single operations.

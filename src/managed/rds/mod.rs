@@ -16,7 +16,7 @@ use std::{
 };
 use subnet_group::SubnetGroup;
 
-use super::{Effect, Setting, Settings, Value};
+use super::{Effect, Setting, Settings, Value, holds_unwanted, is_key_met};
 
 /// What is there of one platform's database.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -155,18 +155,6 @@ fn version_effect(from: Option<&Value>, to: &Value) -> Effect {
         Ordering::Equal => Effect::Restarts,
         Ordering::Greater => Effect::Impossible,
     }
-}
-
-/// AWS shows a key as its ARN, whichever way it was given; an alias can't be told from its key.
-fn is_key_met(wanted: &str, seen: &str) -> bool {
-    wanted == seen || wanted.contains("alias/") || seen.ends_with(&format!("key/{wanted}"))
-}
-
-/// Whether AWS will set something in its window that is not wanted. Any change made at once would set it off.
-fn holds_unwanted<S: Setting>(wanted: &Settings<S>, pending: &Settings<S>) -> bool {
-    pending
-        .iter()
-        .any(|(setting, value)| wanted.get(setting).is_none_or(|wanted| !setting.is_met(wanted, value)))
 }
 
 /// One call to RDS.

@@ -3,7 +3,9 @@
 //! Settings of queues and buckets change rarely and are read again after minutes, or after we changed them.
 //! The depth of a queue is read every quarter of a minute while something goes on, else once a minute.
 
+pub mod cache;
 pub mod database;
+pub mod elasticache;
 pub mod inventory;
 pub mod rds;
 pub mod s3;

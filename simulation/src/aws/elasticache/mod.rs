@@ -198,17 +198,26 @@ impl ElastiCache {
         Ok(())
     }
 
-    /// Whether a client gets in: as `default` with an AUTH token or without any, or as a user of the group's
-    /// user group.
+    /// Whether a client gets in to a replication group or serverless cache: as `default` with an AUTH token or
+    /// without any, or as a user of its user group.
     #[must_use]
     pub fn lets_in(&self, id: &str, user: &str, password: Option<&str>) -> bool {
-        let Some(group) = self.groups.get(id).filter(|group| group.serves()) else { return false };
-        if group.user_groups.is_empty() {
-            let is_token = |password: &str| group.auth.tokens.iter().any(|token| token == password);
-            return user == "default" && password.map_or(group.auth.open, is_token);
-        }
+        let group = self.groups.get(id).filter(|group| group.serves());
+        let serverless = self.serverless.get(id).filter(|cache| cache.serves());
+        let user_groups: Vec<&String> = match (group, serverless) {
+            (Some(group), _) if group.user_groups.is_empty() => {
+                let is_token = |password: &str| group.auth.tokens.iter().any(|token| token == password);
+                return user == "default" && password.map_or(group.auth.open, is_token);
+            }
+            (Some(group), _) => group.user_groups.iter().collect(),
+            (None, Some(cache)) => match &cache.settings.user_group {
+                Some(user_group) => vec![user_group],
+                None => return user == "default" && password.is_none(),
+            },
+            (None, None) => return false,
+        };
         let ids =
-            group.user_groups.iter().filter_map(|id| self.user_groups.get(id)).flat_map(|group| &group.users);
+            user_groups.into_iter().filter_map(|id| self.user_groups.get(id)).flat_map(|group| &group.users);
         let mut users = ids.filter_map(|id| self.users.get(id));
         users.any(|known| known.name == user && known.lets_in(password))
     }
