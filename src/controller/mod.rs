@@ -22,7 +22,7 @@ use cache::Cache;
 use database::Database;
 use kube::Client;
 use lease::{Candidate, Leadership, Lost, Timing};
-use pipeline::Pipeline;
+use pipeline::{InAws, Pipeline};
 use retry::{Policy, Retry};
 use std::{
     hash::{BuildHasher, RandomState},
@@ -128,9 +128,11 @@ impl Controller {
             self.settings.clone(),
             self.metrics.clone(),
             identity,
-            transcoding,
-            Database::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
-            Cache::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
+            InAws {
+                transcoding,
+                database: Database::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
+                cache: Cache::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
+            },
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;

@@ -47,6 +47,13 @@ const LIMIT: Duration = Duration::from_secs(60);
 /// Longest that telling of such a one may take.
 const TELLING: Duration = Duration::from_secs(10);
 
+/// What a reconcile needs for the parts of a platform in AWS.
+pub struct InAws {
+    pub(super) transcoding: Transcoding,
+    pub(super) database: Database,
+    pub(super) cache: Cache,
+}
+
 /// Everything that a reconcile needs, shared by all.
 pub struct Pipeline {
     pub(super) client: Client,
@@ -79,10 +86,9 @@ impl Pipeline {
         settings: Settings,
         metrics: Metrics,
         identity: &str,
-        transcoding: Transcoding,
-        database: Database,
-        cache: Cache,
+        aws: InAws,
     ) -> Self {
+        let InAws { transcoding, database, cache } = aws;
         Self {
             references: References::new(client.clone(), Arc::clone(&cluster)),
             applier: Applier::new(client.clone(), metrics.clone()),
@@ -163,8 +169,8 @@ impl Pipeline {
             database: self.database.apply(key, &platform, &plan.database, account.as_ref()).await,
             cache: self.cache.apply(key, &plan.cache, account.as_ref()).await,
         };
-        match Box::pin(self.database.log_in(key, resource, &platform, &plan.database, account.as_ref())).await
-        {
+        let login = self.database.log_in(key, resource, &platform, &plan.database, account.as_ref());
+        match Box::pin(login).await {
             Ok(written) => aws.database.changed += usize::from(written),
             Err(message) => {
                 warn!(message, "no login");
