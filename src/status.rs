@@ -258,8 +258,8 @@ fn data_status(status: &DataStatus, plan: &DataPlan) -> DataStatus {
         at: change.at.map(time),
     });
     DataStatus {
-        // It is only named once it was there: what is named and gone is never made anew.
-        identifier: facts.identifier.clone().filter(|_| facts.state.is_some() || facts.was_there),
+        // It is only named once it served: what is named and gone is never made anew.
+        identifier: facts.identifier.clone(),
         state: facts.state.clone(),
         version: facts.version.clone(),
         primary: facts.primary.clone(),

@@ -11,7 +11,7 @@ use super::{
     call::Call,
     login::Endpoint,
     managed::{
-        Connection, DataPlan, Master, Permits, State, missing_tags,
+        Connection, DataPlan, Master, Permits, State, in_use, missing_tags,
         rules::{Ownership, Subject},
         tags,
     },
@@ -130,8 +130,8 @@ impl<'a> Planner<'a> {
         };
         let state = self.status().map(str::to_owned);
         let facts = &mut self.plan.facts;
-        facts.identifier = Some(self.wanted.identifier.clone());
-        facts.was_there = self.seen.identifier.as_deref() == Some(&self.wanted.identifier);
+        let has_served = state.as_deref().is_some_and(|state| !matches!(state, "creating" | "create-failed"));
+        facts.identifier = in_use(&self.wanted.identifier, self.seen.identifier.as_ref(), has_served);
         (facts.state, facts.version, facts.primary) = (state, version, primary);
     }
 

@@ -119,10 +119,8 @@ pub enum Master {
 /// What the status tells of a resource.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Facts {
-    /// Its identifier.
+    /// Identifier of the one in use: once it has served, it may hold data.
     pub identifier: Option<String>,
-    /// Whether the status named it before.
-    pub was_there: bool,
     /// AWS's word for its state.
     pub state: Option<String>,
     /// Version that runs.
@@ -137,6 +135,11 @@ pub struct Facts {
     pub pending_since: Option<Timestamp>,
     /// The generation of the spec that it was brought to last.
     pub settled_generation: Option<i64>,
+}
+
+/// The one in use: `target` as soon as it has served, before that what the status named before.
+pub fn in_use(target: &str, before: Option<&String>, has_served: bool) -> Option<String> {
+    if has_served { Some(target.to_owned()) } else { before.cloned() }
 }
 
 /// Which changes may be made now.

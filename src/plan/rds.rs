@@ -6,7 +6,7 @@
 use super::{
     call::Call,
     login::Endpoint,
-    managed::{Connection, DataPlan, Master, Owner, Permits, State, missing_tags, owner, tags},
+    managed::{Connection, DataPlan, Master, Owner, Permits, State, in_use, missing_tags, owner, tags},
 };
 use crate::{
     api::{ConditionReason, DatabaseDeletionPolicy, DriftPolicy, Management, Restarts, WhenSuspended, names},
@@ -108,8 +108,6 @@ impl<'a> Planner<'a> {
     /// What the status tells.
     fn facts(&mut self) {
         let facts = &mut self.plan.facts;
-        facts.identifier = Some(self.identifier.clone());
-        facts.was_there = self.seen.identifier.as_deref() == Some(&self.identifier);
         match &self.wanted.engine {
             Engine::Instance { .. } => {
                 if let Some(instance) = self.seen.resource.instances.get(&self.identifier) {
@@ -128,6 +126,11 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        facts.identifier = in_use(
+            &self.identifier,
+            self.seen.identifier.as_ref(),
+            facts.state.as_deref().is_some_and(rds::serves),
+        );
     }
 
     /// What was known stays as it is.

@@ -4,7 +4,7 @@ use crate::world::World;
 use serde_json::json;
 use simulation::aws::{
     fault::{Effect, Fault, Injection},
-    rds::{Rds, Subnet},
+    rds::{Rds, Status, Subnet},
 };
 use std::time::Duration;
 use streaming_operator::{api::names, apply::master, plan::managed::Master};
@@ -316,12 +316,12 @@ async fn a_restore_brings_the_data_back_and_keeps_the_old_one_until_confirmed() 
             .await;
         let new = identifier(&world);
         world.rds(|rds, _| {
-            assert_eq!((rds.read(&server(&new)), rds.read(&server(&old))), (Some(7), Some(666)))
+            assert_eq!((rds.read(&server(&new)), rds.read(&server(&old))), (Some(7), Some(666)));
         });
-        assert_eq!(world.status().kept, [old.clone()]);
+        assert_eq!(world.status().kept, std::slice::from_ref(&old));
         assert!(world.login.as_ref().unwrap().database.contains('/'));
         world.idle(3).await;
-        assert_eq!(world.status().kept, [old.clone()], "it is kept");
+        assert_eq!(world.status().kept, std::slice::from_ref(&old), "it is kept");
         world.annotate(names::ANNOTATION_CONFIRM_RESTORE, "one");
         world.until("the old one is gone", |world, _| world.status().kept.is_empty()).await;
         world.settle().await;
@@ -417,4 +417,22 @@ async fn the_masters_login_is_where_rds_keeps_it() {
     let missing = Master::SecretsManager("arn:aws:secretsmanager:eu-central-1:1:secret:rds!none".to_owned());
     let error = master::login(&world.account, &world.secrets(), &missing).await.unwrap_err().to_string();
     assert!(error.contains("rds!none"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
+    let mut world = World::new(INSTANCE).await;
+    world.settle().await;
+    let old = identifier(&world);
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    world.rds(|rds, _| rds.fail_next_creation(Status::IncompatibleRestore, "no such thing"));
+    world.edit(|aws| aws["restore"] = json!({"name": "one", "latest": true}));
+    world.until("failed", |world, _| world.condition().1 == "Failed").await;
+    assert!(world.condition().2.contains("restore again under another"), "{:?}", world.condition());
+    assert_eq!((world.status().identifier, world.status().kept), (Some(old.clone()), vec![old.clone()]));
+    world.edit(|aws| aws["restore"]["name"] = json!("two"));
+    world
+        .until("restored", |world, _| world.status().identifier.is_some_and(|it| it.ends_with("-two")))
+        .await;
+    world.settle().await;
 }
