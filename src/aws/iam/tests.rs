@@ -103,7 +103,8 @@ fn no_call_is_listed_twice_and_each_needs_something() {
             for (action, _) in call.rights {
                 let (service, name) = action.split_once(':').unwrap();
                 assert!(
-                    ["ec2", "elasticache", "iam", "kms", "rds", "s3", "secretsmanager", "sqs"].contains(&service)
+                    ["ec2", "elasticache", "iam", "kms", "rds", "s3", "secretsmanager", "sqs"]
+                        .contains(&service)
                         && !name.contains('*'),
                     "{action}"
                 );
