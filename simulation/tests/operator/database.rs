@@ -4,7 +4,7 @@ use crate::world::World;
 use serde_json::json;
 use simulation::aws::{
     fault::{Effect, Fault, Injection},
-    rds::{Rds, Status, Subnet},
+    rds::{Rds, Subnet},
 };
 use std::time::Duration;
 use streaming_operator::{api::names, apply::master, plan::managed::Master};
@@ -425,7 +425,7 @@ async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
     world.settle().await;
     let old = identifier(&world);
     tokio::time::advance(Duration::from_secs(3600)).await;
-    world.rds(|rds, _| rds.fail_next_creation(Status::IncompatibleRestore, "no such thing"));
+    world.rds(|rds, _| rds.fail_next_creation("incompatible-restore", "no such thing"));
     world.edit(|aws| aws["restore"] = json!({"name": "one", "latest": true}));
     world.until("failed", |world, _| world.condition().1 == "Failed").await;
     assert!(world.condition().2.contains("restore again under another"), "{:?}", world.condition());
