@@ -4,6 +4,7 @@ use std::{env, fs, path::PathBuf};
 use streaming_operator::managed::{
     Setting, Value,
     elasticache::{group::GroupSetting, serverless::ServerlessSetting},
+    rds::{cluster::ClusterSetting, instance::InstanceSetting},
 };
 
 /// Each field and what changing it does.
@@ -23,15 +24,29 @@ fn with_table(text: &str, name: &str, content: &str) -> String {
     format!("{before}{begin}{content}<!-- end -->{after}")
 }
 
-#[test]
-fn the_tables_of_caches_are_up_to_date() {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/caches.md");
-    let text = fs::read_to_string(&file).expect("docs/caches.md");
-    let mut made = with_table(&text, "a replication group", &table::<GroupSetting>());
-    made = with_table(&made, "a serverless cache", &table::<ServerlessSetting>());
+/// Compares the tables of a file with the code's, or writes them.
+fn check(file: &str, tables: &[(&str, String)]) {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(file);
+    let text = fs::read_to_string(&path).expect(file);
+    let made = tables.iter().fold(text.clone(), |text, (name, table)| with_table(&text, name, table));
     if env::var_os("UPDATE_DOCS").is_some() {
-        fs::write(&file, &made).expect("docs/caches.md can be written");
+        fs::write(&path, &made).expect(file);
         return;
     }
-    assert!(text == made, "run the tests with UPDATE_DOCS=1 (or `make generate`) and commit docs/");
+    assert!(text == made, "{file}: run the tests with UPDATE_DOCS=1 (or `make generate`) and commit docs/");
+}
+
+#[test]
+fn the_tables_of_caches_are_up_to_date() {
+    let tables = [
+        ("a replication group", table::<GroupSetting>()),
+        ("a serverless cache", table::<ServerlessSetting>()),
+    ];
+    check("docs/caches.md", &tables);
+}
+
+#[test]
+fn the_tables_of_databases_are_up_to_date() {
+    let tables = [("an instance", table::<InstanceSetting>()), ("a cluster", table::<ClusterSetting>())];
+    check("docs/databases.md", &tables);
 }

@@ -185,9 +185,6 @@ pub struct AwsDatabase {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub log_exports: Option<Vec<LogExport>>,
-    /// RDS Proxy: pools connections before the database.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<Proxy>,
     /// How often the application's login gets a new password; 30 days (720h) when left out, 0s: only when asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::duration")]
@@ -198,9 +195,6 @@ pub struct AwsDatabase {
     /// Restores another database into a new instance, which then takes this one's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
-    /// Restores into a scratch instance on a schedule, asks it a question and removes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub restore_drill: Option<RestoreDrill>,
     /// `Stopped`: the database is stopped, and kept stopped, while `spec.suspend` is true; `Running` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_suspended: Option<WhenSuspended>,
@@ -419,24 +413,6 @@ pub enum LogExport {
     Upgrade,
 }
 
-/// RDS Proxy before the database.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Proxy {
-    /// Role that lets the proxy read the login from Secrets Manager.
-    #[serde(rename = "roleARN")]
-    #[schemars(length(max = 2048), regex(pattern = r"^arn:aws[a-z-]*:iam::[0-9]{12}:role/.+$"))]
-    pub role_arn: String,
-    /// Close a client's connection after so long without a query; 30m when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub idle_client_timeout: Option<Duration>,
-    /// Most connections to the database, in percent of its own limit; 90 when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 1, max = 100))]
-    pub max_connections_percent: Option<i32>,
-}
-
 /// A restore. The database that it makes takes this one's place by the connection Secret; the one before is
 /// kept until the restore is confirmed (annotation `streamingplatform.dev/confirm-restore: <name>`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, KubeSchema)]
@@ -463,26 +439,4 @@ pub struct Restore {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 63))]
     pub from_identifier: Option<String>,
-}
-
-/// A restore drill: proves on a schedule that a restore works, and how long it takes.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct RestoreDrill {
-    /// How long between two drills; 720h (30 days) when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub every: Option<Duration>,
-    /// Query whose answer must have a row; `SELECT 1` when left out.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub query: Option<String>,
-    /// The longest that a restore may take (recovery time objective); 15m when left out.
-    #[serde(default, rename = "maxRTO", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub max_rto: Option<Duration>,
-    /// The most that may be lost (recovery point objective); 1h when left out.
-    #[serde(default, rename = "maxRPO", skip_serializing_if = "Option::is_none")]
-    #[schemars(schema_with = "schema::duration")]
-    pub max_rpo: Option<Duration>,
 }

@@ -9,7 +9,7 @@ use super::{
     managed::{Connection, DataPlan, Master, Owner, Permits, State, in_use, missing_tags, owner, tags},
 };
 use crate::{
-    api::{ConditionReason, DatabaseDeletionPolicy, DriftPolicy, Management, Restarts, WhenSuspended, names},
+    api::{ConditionReason, DatabaseDeletionPolicy, DriftPolicy, Management, WhenSuspended, names},
     apply::rds_ca,
     managed::{
         Change, Effect, Seen, Setting, Settings,
@@ -914,14 +914,4 @@ fn let_go(platform: &Platform, arn: &str, tags: &BTreeMap<String, String>) -> Ve
         rds::Call::Tag { arn: arn.to_owned(), tags: BTreeMap::from([(names::TAG_RETAINED.to_owned(), of)]) },
         rds::Call::Untag { arn: arn.to_owned(), keys: BTreeSet::from([names::TAG_UID.to_owned()]) },
     ]
-}
-
-/// Which changes wait for what, for a sentence in the status.
-#[must_use]
-pub fn restarts_in_words(restarts: Restarts) -> &'static str {
-    match restarts {
-        Restarts::InWindow => "in the maintenance window, or as soon as it is approved",
-        Restarts::WhenApproved => "once it is approved",
-        Restarts::Immediately => "at once",
-    }
 }

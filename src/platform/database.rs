@@ -1,8 +1,7 @@
 //! A database in Amazon RDS, every field decided.
 
 use crate::api::{
-    DatabaseDeletionPolicy, DatabaseEngine, DriftPolicy, Management, MasterPassword, Restarts, VolumeType,
-    WhenSuspended,
+    DatabaseDeletionPolicy, DriftPolicy, Management, MasterPassword, Restarts, VolumeType, WhenSuspended,
 };
 use jiff::Timestamp;
 use std::{
@@ -23,8 +22,6 @@ pub struct AwsDatabase {
     pub base_identifier: String,
     /// What a restore brings, where one was asked for.
     pub restore: Option<Restore>,
-    /// Whether the spec names the identifier, so that what has it may be older than the platform.
-    pub identifier_is_given: bool,
     /// Whether a database of that identifier that is not ours becomes ours.
     pub adopt: bool,
     /// How much of it is managed.
@@ -59,8 +56,6 @@ pub struct AwsDatabase {
     pub monitoring: Option<(i64, String)>,
     /// Logs that go to CloudWatch Logs.
     pub log_exports: BTreeSet<String>,
-    /// The proxy before it.
-    pub proxy: Option<Proxy>,
     /// How often the login gets a new password; none: only when asked.
     pub login_rotation_interval: Option<Duration>,
     /// What is done about drift.
@@ -69,8 +64,6 @@ pub struct AwsDatabase {
     pub deletion_policy: DatabaseDeletionPolicy,
     /// What becomes of it while the platform is suspended.
     pub when_suspended: WhenSuspended,
-    /// The restore drill.
-    pub drill: Option<Drill>,
 }
 
 impl AwsDatabase {
@@ -93,15 +86,6 @@ impl AwsDatabase {
     #[must_use]
     pub fn secrets_manager(&self) -> bool {
         self.master_password == MasterPassword::SecretsManager
-    }
-
-    /// The engine by its public name.
-    #[must_use]
-    pub fn engine_name(&self) -> DatabaseEngine {
-        match self.engine {
-            Engine::Instance { .. } => DatabaseEngine::PostgreSQL,
-            Engine::Aurora { .. } => DatabaseEngine::AuroraPostgreSQL,
-        }
     }
 }
 
@@ -190,17 +174,6 @@ pub enum Subnets {
     Ids(BTreeSet<String>),
 }
 
-/// RDS Proxy.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proxy {
-    /// Role that reads the login.
-    pub role_arn: String,
-    /// How long a client's connection may idle.
-    pub idle_client_timeout: Duration,
-    /// Most connections to the database, in percent of its limit.
-    pub max_connections_percent: i64,
-}
-
 /// A restore.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Restore {
@@ -222,19 +195,6 @@ pub enum RestoreSource {
         /// When; none: the latest that can be.
         time: Option<Timestamp>,
     },
-}
-
-/// The restore drill.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Drill {
-    /// How long between two.
-    pub every: Duration,
-    /// The question that is asked.
-    pub query: String,
-    /// The longest that a restore may take.
-    pub max_rto: Duration,
-    /// The most that may be lost.
-    pub max_rpo: Duration,
 }
 
 /// A weekly window in UTC.

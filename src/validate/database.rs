@@ -6,9 +6,7 @@ use crate::{
     apply::rds_ca,
     platform::{
         AwsDatabase, Platform,
-        database::{
-            Capacity, Drill, Engine, InstanceStorage, Network, Proxy, Restore, RestoreSource, Subnets, Window,
-        },
+        database::{Capacity, Engine, InstanceStorage, Network, Restore, RestoreSource, Subnets, Window},
     },
     quantity,
 };
@@ -115,7 +113,6 @@ pub(super) fn resolve(
             .clone()
             .unwrap_or_else(|| platform.aws_identifier("database", IDENTIFIER)),
         restore: spec.restore.as_ref().map(restore),
-        identifier_is_given: spec.identifier.is_some(),
         adopt: spec.adopt.unwrap_or_default(),
         management: spec.management.unwrap_or_default(),
         database_name: spec.database_name.clone().unwrap_or_else(|| "platform".to_owned()),
@@ -137,17 +134,6 @@ pub(super) fn resolve(
         },
         monitoring: spec.monitoring.map(|it| (it.interval_seconds.into(), it.role_arn)),
         log_exports: spec.log_exports.unwrap_or_default().into_iter().map(log_name).collect(),
-        proxy: spec.proxy.map(|it| Proxy {
-            role_arn: it.role_arn,
-            idle_client_timeout: span(
-                "proxy.idleClientTimeout",
-                it.idle_client_timeout,
-                Duration::from_secs(1800),
-                Duration::from_secs(1)..=8 * HOUR,
-                findings,
-            ),
-            max_connections_percent: it.max_connections_percent.unwrap_or(90).into(),
-        }),
         login_rotation_interval: match spec.login_rotation_interval {
             Some(interval) if Duration::from(interval).is_zero() => None,
             interval => Some(span("loginRotationInterval", interval, 30 * DAY, HOUR..=365 * DAY, findings)),
@@ -155,12 +141,6 @@ pub(super) fn resolve(
         drift_policy: spec.drift_policy.unwrap_or_default(),
         deletion_policy,
         when_suspended: spec.when_suspended.unwrap_or_default(),
-        drill: spec.restore_drill.map(|it| Drill {
-            every: span("restoreDrill.every", it.every, 30 * DAY, DAY..=365 * DAY, findings),
-            query: it.query.unwrap_or_else(|| "SELECT 1".to_owned()),
-            max_rto: span("restoreDrill.maxRTO", it.max_rto, HOUR / 4, HOUR / 60..=DAY, findings),
-            max_rpo: span("restoreDrill.maxRPO", it.max_rpo, HOUR, HOUR / 60..=35 * DAY, findings),
-        }),
     };
     (findings.0.len() == before).then_some(resolved)
 }

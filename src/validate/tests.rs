@@ -1,8 +1,8 @@
-use super::{Invalid, Platform, validate};
+use super::{Invalid, Platform, resolve, validate};
 use crate::{
     api::ConditionReason,
     observe::Observed,
-    plan::testing::{resource, settings},
+    plan::testing::{example, resource, settings},
     platform::{Credentials, Data, Role, Scale},
 };
 use rstest::rstest;
@@ -194,4 +194,13 @@ fn names_in_aws_come_from_the_uid_and_fit() {
     platform.uid = "another".to_owned();
     assert_ne!(platform.aws_name("output"), name);
     assert!(name.starts_with("tv-") && name.ends_with("-output") && name.len() == 3 + 10 + 7);
+}
+
+#[rstest]
+#[case(include_str!("../../examples/production.yaml"))]
+#[case(include_str!("../../examples/development.yaml"))]
+fn the_examples_in_aws_can_be_planned(#[case] manifest: &str) {
+    let resource = example(manifest);
+    let platform = resolve(&resource, &Observed::default(), &settings()).unwrap();
+    assert!(platform.database_in_aws().is_some() && platform.calls_aws());
 }

@@ -207,14 +207,6 @@ impl InstanceSetting {
     pub fn is_storage(self) -> bool {
         matches!(self, S::StorageType | S::AllocatedStorage | S::Iops | S::StorageThroughput)
     }
-
-    /// Whether AWS leaves this change until its window unless it is told to make it at once. All others it makes
-    /// at once in any case ("Settings for DB instances" of the RDS user guide).
-    #[must_use]
-    pub fn waits_for_window(self) -> bool {
-        matches!(self, S::Class | S::EngineVersion | S::MultiAz | S::MonitoringInterval | S::BackupRetention)
-            || self.is_storage()
-    }
 }
 
 /// A DB instance as RDS describes it.
