@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 use aws_sdk_s3::types::{
     BucketVersioningStatus, Event, NotificationConfiguration, QueueConfiguration, VersioningConfiguration,
 };
+use aws_sdk_sqs::types::QueueAttributeName;
 use clap::Parser;
 use contract::{Outcome, OutcomeEvent};
 use e2e::{
@@ -260,13 +261,19 @@ async fn queues_and_buckets_are_made_once_and_what_drifts_comes_back() -> Result
     s3.delete_public_access_block().bucket(scene.input()).send().await?;
     s3.delete_bucket_cors().bucket(scene.input()).send().await?;
     sqs.untag_queue().queue_url(scene.queue()).tag_keys("team").send().await?;
+    let retention = QueueAttributeName::MessageRetentionPeriod;
+    let set = sqs.set_queue_attributes().queue_url(scene.queue());
+    set.attributes(retention.clone(), "60").send().await?;
     spec["transcoding"]["maxAttempts"] = json!(2);
     scene.test.apply("tv", spec.clone()).await?;
     eventually("all are back", DEADLINE, async || {
         s3.get_public_access_block().bucket(scene.input()).send().await?;
         s3.get_bucket_cors().bucket(scene.input()).send().await?;
         let tags = sqs.list_queue_tags().queue_url(scene.queue()).send().await?.tags.unwrap_or_default();
-        Ok(if tags.contains_key("team") { Check::Done(()) } else { Check::NotYet(format!("{tags:?}")) })
+        let get = sqs.get_queue_attributes().queue_url(scene.queue()).attribute_names(retention.clone());
+        let kept = get.send().await?.attributes.and_then(|mut it| it.remove(&retention));
+        let back = tags.contains_key("team") && kept.as_deref() == Some("1209600");
+        Ok(if back { Check::Done(()) } else { Check::NotYet(format!("{tags:?}, {kept:?}")) })
     })
     .await?;
 

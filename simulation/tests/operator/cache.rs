@@ -358,6 +358,17 @@ async fn it_is_deleted_after_a_final_snapshot_and_nothing_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn another_subnet_joins_the_group() {
+    let mut world = CacheWorld::new("{network: {subnetIDs: [subnet-1, subnet-2]}}").await;
+    world.settle().await;
+    world.edit(|aws| aws["network"]["subnetIDs"] = json!(["subnet-1", "subnet-2", "subnet-3"]));
+    world.settle().await;
+    world.elasticache(|it, _| {
+        assert!(it.subnet_groups.values().any(|group| group.subnets.iter().any(|it| it == "subnet-3")));
+    });
+}
+
+#[tokio::test(start_paused = true)]
 async fn delete_takes_no_snapshot() {
     let mut world = CacheWorld::new(ONE).await;
     world.deletion_policy("Delete");

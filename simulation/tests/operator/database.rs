@@ -436,3 +436,22 @@ async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
         .await;
     world.settle().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_cluster_is_restored_from_its_snapshot() {
+    let mut world = World::new(AURORA).await;
+    world.settle().await;
+    let old = identifier(&world);
+    world.rds(|rds, now| assert!(rds.write(&format!("{old}-1"), now, 7)));
+    let console = aws_sdk_rds::Client::new(&world.cloud.sdk_config(crate::world::REGION));
+    let request = console.create_db_cluster_snapshot().db_cluster_identifier(&old);
+    request.db_cluster_snapshot_identifier("by-hand").send().await.unwrap();
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    world.edit(|aws| aws["restore"] = json!({"name": "one", "snapshotIdentifier": "by-hand"}));
+    world
+        .until("restored", |world, _| world.status().identifier.is_some_and(|it| it.ends_with("-one")))
+        .await;
+    world.settle().await;
+    let new = identifier(&world);
+    world.rds(|rds, _| assert_eq!(rds.read(&format!("{new}-1")), Some(7)));
+}
