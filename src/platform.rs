@@ -3,7 +3,8 @@
 //! Made by [`crate::validate`] only. What comes after sees this and never the raw resource.
 
 use crate::api::{
-    BucketDeletionPolicy, DeletionPolicy, Port, Probes, Route, ServiceAccount, ServiceExposure, Size, names,
+    BucketDeletionPolicy, DatabaseDeletionPolicy, DeletionPolicy, Management, Port, Probes, Route,
+    ServiceAccount, ServiceExposure, Size, names,
 };
 use k8s_openapi::api::core::v1::{Affinity, EnvFromSource, EnvVar, ResourceRequirements, Toleration};
 use sha2::{Digest, Sha256};
@@ -59,6 +60,15 @@ impl Platform {
     #[must_use]
     pub fn calls_aws(&self) -> bool {
         self.transcoding.is_some() || self.database_in_aws().is_some() || self.cache_in_aws().is_some()
+    }
+
+    /// Whether a database or cache in AWS is deleted with it.
+    #[must_use]
+    pub fn deletes_data_in_aws(&self) -> bool {
+        let goes =
+            |management, policy| management == Management::Full && policy != DatabaseDeletionPolicy::Retain;
+        self.database_in_aws().is_some_and(|it| goes(it.management, it.deletion_policy))
+            || self.cache_in_aws().is_some_and(|it| goes(it.management, it.deletion_policy))
     }
 
     /// Its database, where it is in AWS.

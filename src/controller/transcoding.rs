@@ -207,7 +207,7 @@ impl Transcoding {
     /// Ends the transcoding of a platform that AWS can't be asked for. Where nothing is to be deleted there,
     /// queues and buckets stay as they are, with the entry for the queue on the input bucket.
     pub fn abandon(&self, key: &PlatformKey, platform: &Platform, why: &str) -> End {
-        if platform.transcoding.as_ref().is_some_and(deletes) {
+        if platform.transcoding.as_ref().is_some_and(deletes) || platform.deletes_data_in_aws() {
             return End::HeldUp(waiting("AWS", format!("{why}; {LET_GO}")));
         }
         warn!(why, "AWS can't be asked; what is there stays, as the spec says");

@@ -822,7 +822,8 @@ fn remove_instance(
     }
     let identifier = instance.identifier.clone();
     let protected = instance.settings.get(&InstanceSetting::DeletionProtection);
-    removable(wanted, &identifier, &instance.status, instance.phase())?;
+    let start = rds::Call::StartInstance { identifier: identifier.clone() };
+    removable(wanted, &identifier, &instance.status, instance.phase(), start)?;
     if protected.is_some_and(crate::managed::Value::flag) {
         let settings = Settings::from([(InstanceSetting::DeletionProtection, false.into())]);
         return Ok(vec![rds::Call::ModifyInstance { identifier, settings, immediately: true }]);
@@ -845,7 +846,8 @@ fn remove_cluster(
     }
     let identifier = cluster.identifier.clone();
     let protected = cluster.settings.get(&cluster::ClusterSetting::DeletionProtection);
-    removable(wanted, &identifier, &cluster.status, cluster.phase())?;
+    let start = rds::Call::StartCluster { identifier: identifier.clone() };
+    removable(wanted, &identifier, &cluster.status, cluster.phase(), start)?;
     if protected.is_some_and(crate::managed::Value::flag) {
         let settings = Settings::from([(cluster::ClusterSetting::DeletionProtection, false.into())]);
         return Ok(vec![rds::Call::ModifyCluster { identifier, settings, immediately: true }]);
@@ -871,8 +873,14 @@ fn remove_cluster(
     Ok(calls)
 }
 
-/// Whether AWS would take its deletion now.
-fn removable(wanted: &AwsDatabase, identifier: &str, status: &str, phase: Phase) -> Result<(), Removal> {
+/// Whether AWS would take its deletion now. One that is stopped takes neither change nor snapshot: it is started.
+fn removable(
+    wanted: &AwsDatabase,
+    identifier: &str,
+    status: &str,
+    phase: Phase,
+    start: rds::Call,
+) -> Result<(), Removal> {
     if wanted.deletion_protection && wanted.deletion_protection_is_given {
         return Err(Removal::HeldUp(format!(
             "database.aws.deletionProtection is true: set it to false to have {identifier} deleted, or deletionPolicy to Retain to keep it"
@@ -892,8 +900,8 @@ fn removable(wanted: &AwsDatabase, identifier: &str, status: &str, phase: Phase)
                 "{identifier} is {status}, and AWS takes no final snapshot of it; mend it, or set database.deletionPolicy to Delete or Retain"
             )))
         }
-        Phase::Stopped if wanted.deletion_policy == DatabaseDeletionPolicy::Snapshot => Ok(()),
-        Phase::Settled | Phase::Stopped | Phase::Broken(_) => Ok(()),
+        Phase::Stopped => Err(Removal::Calls(vec![Call::Rds(start)])),
+        Phase::Settled | Phase::Broken(_) => Ok(()),
     }
 }
 

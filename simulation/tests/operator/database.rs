@@ -455,3 +455,21 @@ async fn a_cluster_is_restored_from_its_snapshot() {
     let new = identifier(&world);
     world.rds(|rds, _| assert_eq!(rds.read(&format!("{new}-1")), Some(7)));
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_is_started_to_be_deleted_after_its_snapshot() {
+    for spec in [INSTANCE, AURORA] {
+        let mut world = World::new(spec).await;
+        world.edit(|aws| aws["whenSuspended"] = json!("Stopped"));
+        world.settle().await;
+        let mut suspended = serde_json::to_value(&world.resource.spec).unwrap();
+        suspended["suspend"] = json!(true);
+        world.set_spec(suspended);
+        world.until("stopped", |world, _| world.status().state.as_deref() == Some("stopped")).await;
+        world.delete().await.unwrap();
+        world.rds(|rds, _| {
+            assert!(rds.instances.is_empty() && rds.clusters.is_empty(), "{spec}");
+            assert_eq!(final_snapshots(rds), 1, "{spec}");
+        });
+    }
+}
