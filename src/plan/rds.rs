@@ -3,13 +3,22 @@
 //! The order is that of what stands on what: subnet and parameter groups, the server, its settings. One
 //! server is changed at a time, and only one that AWS is not at already.
 
+mod removal;
+
+use removal::removal;
+pub use removal::{Removal, teardown};
+
 use super::{
     call::Call,
     login::Endpoint,
-    managed::{Connection, DataPlan, Master, Owner, Permits, State, in_use, missing_tags, owner, tags},
+    managed::{
+        Connection, DataPlan, Master, Owner, Permits, State, in_use, missing_tags, owner,
+        rules::{Ownership, Subject},
+        tags,
+    },
 };
 use crate::{
-    api::{ConditionReason, DatabaseDeletionPolicy, DriftPolicy, Management, WhenSuspended, names},
+    api::{ConditionReason, Management, WhenSuspended, names},
     apply::rds_ca,
     managed::{
         Change, Effect, Seen, Setting, Settings,
@@ -75,7 +84,7 @@ impl<'a> Planner<'a> {
         now: Timestamp,
     ) -> Self {
         let since = seen.pending_since.unwrap_or(now);
-        // The password of an approval is bound to everything that is wanted.
+        // An approval is bound to everything that is wanted.
         let restarts = wanted.restarts;
         let permits = Permits::new(platform, restarts, wanted.maintenance_window, wanted, since, now);
         Self {
@@ -386,84 +395,36 @@ impl<'a> Planner<'a> {
         if approved { upgrade } else { others }
     }
 
-    /// Leaves out what AWS can't change, and tells it. With drift that is only to be told, everything.
+    /// What the shared rules go by.
+    fn subject(&self) -> Subject<'_> {
+        Subject {
+            platform: self.platform,
+            part: "database",
+            identifier: &self.identifier,
+            adopt: self.wanted.adopt,
+            drift_policy: self.wanted.drift_policy,
+            permits: &self.permits,
+        }
+    }
+
+    /// Leaves out what AWS can't change, and tells it.
     fn possible<S: Setting>(&mut self, changes: Vec<Change<S>>) -> Vec<Change<S>> {
-        let told = |change: &Change<S>| {
-            let from = change.from.as_ref().map_or_else(|| "unset".to_owned(), ToString::to_string);
-            format!("database.aws.{} is {from} and can't become {}", change.setting.field(), change.to)
-        };
-        let (impossible, possible): (Vec<_>, Vec<_>) =
-            changes.into_iter().partition(|change| change.effect() == Effect::Impossible);
-        if let Some(first) = impossible.first() {
-            let message = format!(
-                "{}: AWS can't change it; set the field to what it is, or restore a snapshot into another platform",
-                told(first)
-            );
-            self.plan.stuck(ConditionReason::InvalidSpec, message, true);
-        }
-        if self.wanted.drift_policy == DriftPolicy::Report
-            && self.seen.settled_generation == Some(self.platform.generation)
-            && let Some(first) = possible.first()
-        {
-            let message = format!(
-                "database.aws.{} was changed outside to {}; set the field to that, or driftPolicy to Repair",
-                first.setting.field(),
-                first.from.as_ref().map_or_else(|| "unset".to_owned(), ToString::to_string)
-            );
-            self.plan.stuck(ConditionReason::Drifted, message, true);
-            return Vec::new();
-        }
+        let mut plan = std::mem::take(&mut self.plan);
+        let possible = plan.possible(&self.subject(), self.seen, changes);
+        self.plan = plan;
         possible
     }
 
-    /// Whether the server is this platform's, or becomes it now. Tells what stands in the way.
+    /// Whether the server is this platform's. One whose adoption is approved becomes it now.
     fn is_ours<S: Setting>(&mut self, server: &Server<'_>, changes: &[Change<S>]) -> bool {
-        let identifier = &self.identifier;
-        let message = match owner(self.platform, server.tags) {
-            Owner::Us => return true,
-            Owner::Other(other) => format!(
-                "{} {identifier} belongs to platform {other}; name another one in database.aws.identifier",
-                server.noun
-            ),
-            Owner::Nobody if !self.wanted.adopt => format!(
-                "there is a {} {identifier} that the operator did not make; set database.aws.adopt to true to take it over, or name another one in database.aws.identifier",
-                server.noun
-            ),
-            Owner::Nobody => {
-                return self.adopts(server, changes);
-            }
-        };
-        self.plan.stuck(ConditionReason::NotOwned, message, false);
-        false
-    }
-
-    /// Shows what taking a server over would change, and takes it over once that is approved.
-    fn adopts<S: Setting>(&mut self, server: &Server<'_>, changes: &[Change<S>]) -> bool {
-        if self.permits.is_approved() {
+        let mut plan = std::mem::take(&mut self.plan);
+        let ownership = plan.is_ours(&self.subject(), server.noun, server.tags, changes);
+        self.plan = plan;
+        if ownership == Ownership::Approved {
             self.tag(server);
             self.moving(format!("{} is being taken over", self.identifier));
-            return false;
         }
-        let (from, to) =
-            ("nobody's".to_owned(), format!("{}/{}", self.platform.namespace, self.platform.name));
-        self.plan.permits_step("adopt", from, to, Effect::Replaces, &self.permits);
-        for change in changes {
-            let from = change.from.as_ref().map_or_else(|| "unset".to_owned(), ToString::to_string);
-            let (field, to) = (change.setting.field(), change.to.to_string());
-            self.plan.pending.push(super::managed::Pending {
-                field: field.to_owned(),
-                from,
-                to,
-                effect: change.effect(),
-                at: None,
-            });
-        }
-        let message = format!(
-            "{} {} is taken over once that is approved; status.database.pendingChanges shows what would change",
-            server.noun, self.identifier
-        );
-        self.plan.stuck(ConditionReason::ApprovalNeeded, message, false);
-        false
+        ownership == Ownership::Ours
     }
 
     /// Whether a server can be changed now; else what it does.
@@ -688,16 +649,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn finish(mut self) -> DataPlan {
-        let DataPlan { state, calls, pending, .. } = &self.plan;
-        let converged = matches!(state, State::Ready(_)) && calls.is_empty() && pending.is_empty();
-        // An approval holds until everything that it was given for is done, step by step.
-        let since = (!pending.is_empty()).then_some(self.now);
-        self.plan.facts.pending_since = if converged { None } else { self.seen.pending_since.or(since) };
-        let generation = self.platform.generation;
-        self.plan.facts.settled_generation =
-            if converged { Some(generation) } else { self.seen.settled_generation };
-        self.plan
+    fn finish(self) -> DataPlan {
+        self.plan.finish(self.platform, self.seen, self.now)
     }
 }
 
@@ -742,184 +695,4 @@ fn of_cluster(cluster: &Cluster) -> Server<'_> {
 #[must_use]
 pub fn master_secret_name(platform: &Platform) -> String {
     platform.name.child(names::DATABASE_MASTER)
-}
-
-/// How far the removal of a database has come.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Removal {
-    /// It is gone, or let go of.
-    Done,
-    /// These calls are next.
-    Calls(Vec<Call>),
-    /// AWS is at it.
-    Waiting(String),
-    /// Someone must do something first.
-    HeldUp(String),
-}
-
-/// The next step of removing everything of a platform's database, as `deletionPolicy` says.
-#[must_use]
-pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>) -> Removal {
-    let database = &seen.resource;
-    let ours = |tags: &BTreeMap<String, String>| owner(platform, tags) == Owner::Us;
-    if wanted.management == Management::ObserveOnly {
-        return Removal::Done;
-    }
-    let members = |instance: &Instance| instance.settings.contains_key(&InstanceSetting::Cluster);
-    let servers = database.clusters.values().filter(|it| ours(&it.tags)).map(|it| &it.identifier).chain(
-        database.instances.values().filter(|it| ours(&it.tags) && !members(it)).map(|it| &it.identifier),
-    );
-    let mut waiting = None;
-    for identifier in servers {
-        match removal(platform, wanted, database, identifier) {
-            Removal::Done => {}
-            Removal::Waiting(message) => waiting = Some(message),
-            step @ (Removal::Calls(_) | Removal::HeldUp(_)) => return step,
-        }
-    }
-    if let Some(message) = waiting {
-        return Removal::Waiting(message);
-    }
-    if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
-        return Removal::Done;
-    }
-    // What the servers stood on, once nothing stands on it.
-    let mut calls: Vec<Call> = database
-        .parameter_groups
-        .keys()
-        .map(|name| rds::Call::DeleteParameterGroup {
-            kind: parameter_group::kind(wanted),
-            name: name.clone(),
-        })
-        .map(Call::Rds)
-        .collect();
-    let subnets = database.subnet_group.iter();
-    calls.extend(subnets.map(|it| Call::Rds(rds::Call::DeleteSubnetGroup { name: it.name.clone() })));
-    if calls.is_empty() { Removal::Done } else { Removal::Calls(calls) }
-}
-
-/// The next step of removing one server.
-fn removal(platform: &Platform, wanted: &AwsDatabase, database: &Database, identifier: &str) -> Removal {
-    let step = match (database.clusters.get(identifier), database.instances.get(identifier)) {
-        (Some(cluster), _) => remove_cluster(platform, wanted, database, cluster),
-        (None, Some(instance)) => remove_instance(platform, wanted, instance),
-        (None, None) => Ok(Vec::new()),
-    };
-    match step {
-        Err(removal) => removal,
-        Ok(calls) if calls.is_empty() => Removal::Done,
-        Ok(calls) => Removal::Calls(calls.into_iter().map(Call::Rds).collect()),
-    }
-}
-
-fn remove_instance(
-    platform: &Platform,
-    wanted: &AwsDatabase,
-    instance: &Instance,
-) -> Result<Vec<rds::Call>, Removal> {
-    if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
-        return Ok(let_go(platform, &instance.arn, &instance.tags));
-    }
-    let identifier = instance.identifier.clone();
-    let protected = instance.settings.get(&InstanceSetting::DeletionProtection);
-    let start = rds::Call::StartInstance { identifier: identifier.clone() };
-    removable(wanted, &identifier, &instance.status, instance.phase(), start)?;
-    if protected.is_some_and(crate::managed::Value::flag) {
-        let settings = Settings::from([(InstanceSetting::DeletionProtection, false.into())]);
-        return Ok(vec![rds::Call::ModifyInstance { identifier, settings, immediately: true }]);
-    }
-    let final_snapshot = final_snapshot(wanted, &identifier, instance.created_at);
-    let delete_backups = wanted.deletion_policy == DatabaseDeletionPolicy::Delete;
-    Ok(vec![rds::Call::DeleteInstance { identifier, final_snapshot, delete_backups }])
-}
-
-fn remove_cluster(
-    platform: &Platform,
-    wanted: &AwsDatabase,
-    database: &Database,
-    cluster: &Cluster,
-) -> Result<Vec<rds::Call>, Removal> {
-    if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
-        let members = cluster.members.keys().filter_map(|it| database.instances.get(it));
-        let members = members.flat_map(|it| let_go(platform, &it.arn, &it.tags));
-        return Ok(let_go(platform, &cluster.arn, &cluster.tags).into_iter().chain(members).collect());
-    }
-    let identifier = cluster.identifier.clone();
-    let protected = cluster.settings.get(&cluster::ClusterSetting::DeletionProtection);
-    let start = rds::Call::StartCluster { identifier: identifier.clone() };
-    removable(wanted, &identifier, &cluster.status, cluster.phase(), start)?;
-    if protected.is_some_and(crate::managed::Value::flag) {
-        let settings = Settings::from([(cluster::ClusterSetting::DeletionProtection, false.into())]);
-        return Ok(vec![rds::Call::ModifyCluster { identifier, settings, immediately: true }]);
-    }
-    let final_snapshot = final_snapshot(wanted, &identifier, cluster.created_at);
-    let delete_backups = wanted.deletion_policy == DatabaseDeletionPolicy::Delete;
-    // The final snapshot is the cluster's, and its deletion waits for that of its instances.
-    let members = cluster.members.keys().filter_map(|it| database.instances.get(it));
-    let mut calls: Vec<_> = members
-        .filter(|it| it.phase() != Phase::Deleting)
-        .map(|it| rds::Call::DeleteInstance {
-            identifier: it.identifier.clone(),
-            final_snapshot: None,
-            delete_backups: false,
-        })
-        .collect();
-    if calls.is_empty() && !cluster.members.is_empty() {
-        return Err(Removal::Waiting(format!("the instances of {identifier} are being deleted")));
-    }
-    if calls.is_empty() {
-        calls.push(rds::Call::DeleteCluster { identifier, final_snapshot, delete_backups });
-    }
-    Ok(calls)
-}
-
-/// Whether AWS would take its deletion now. One that is stopped takes neither change nor snapshot: it is started.
-fn removable(
-    wanted: &AwsDatabase,
-    identifier: &str,
-    status: &str,
-    phase: Phase,
-    start: rds::Call,
-) -> Result<(), Removal> {
-    if wanted.deletion_protection && wanted.deletion_protection_is_given {
-        return Err(Removal::HeldUp(format!(
-            "database.aws.deletionProtection is true: set it to false to have {identifier} deleted, or deletionPolicy to Retain to keep it"
-        )));
-    }
-    match phase {
-        Phase::Deleting => {
-            Err(Removal::Waiting(format!("{identifier} is being deleted, after its final snapshot")))
-        }
-        Phase::Moving => {
-            Err(Removal::Waiting(format!("{identifier} is {status}; it is deleted when that is over")))
-        }
-        Phase::Broken(_)
-            if wanted.deletion_policy == DatabaseDeletionPolicy::Snapshot && status != "storage-full" =>
-        {
-            Err(Removal::HeldUp(format!(
-                "{identifier} is {status}, and AWS takes no final snapshot of it; mend it, or set database.deletionPolicy to Delete or Retain"
-            )))
-        }
-        Phase::Stopped => Err(Removal::Calls(vec![Call::Rds(start)])),
-        Phase::Settled | Phase::Broken(_) => Ok(()),
-    }
-}
-
-/// The final snapshot: one for each life of a database, so that a second try finds that of the first.
-fn final_snapshot(wanted: &AwsDatabase, identifier: &str, created_at: Option<Timestamp>) -> Option<String> {
-    let second = created_at.map(Timestamp::as_second).unwrap_or_default();
-    (wanted.deletion_policy == DatabaseDeletionPolicy::Snapshot)
-        .then(|| format!("{identifier}-final-{second}"))
-}
-
-/// What is retained says whose it was and belongs to nobody, so that a later platform can adopt it.
-fn let_go(platform: &Platform, arn: &str, tags: &BTreeMap<String, String>) -> Vec<rds::Call> {
-    if !tags.contains_key(names::TAG_UID) {
-        return Vec::new();
-    }
-    let of = format!("{}/{}", platform.namespace, platform.name);
-    vec![
-        rds::Call::Tag { arn: arn.to_owned(), tags: BTreeMap::from([(names::TAG_RETAINED.to_owned(), of)]) },
-        rds::Call::Untag { arn: arn.to_owned(), keys: BTreeSet::from([names::TAG_UID.to_owned()]) },
-    ]
 }

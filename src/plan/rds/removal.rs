@@ -1,0 +1,206 @@
+//! The end of a database: what is called, and what AWS or someone has to do first.
+
+use super::super::{
+    call::Call,
+    managed::{Owner, owner},
+};
+use crate::{
+    api::{DatabaseDeletionPolicy, Management, names},
+    managed::{
+        Seen, Settings,
+        rds::{
+            self, Database, Phase,
+            cluster::{self, Cluster},
+            instance::{Instance, InstanceSetting},
+            parameter_group,
+        },
+    },
+    platform::{Platform, database::AwsDatabase},
+};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How far the removal of a database has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Removal {
+    /// It is gone, or let go of.
+    Done,
+    /// These calls are next.
+    Calls(Vec<Call>),
+    /// AWS is at it.
+    Waiting(String),
+    /// Someone must do something first.
+    HeldUp(String),
+}
+
+/// The next step of removing everything of a platform's database, as `deletionPolicy` says.
+#[must_use]
+pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>) -> Removal {
+    let database = &seen.resource;
+    let ours = |tags: &BTreeMap<String, String>| owner(platform, tags) == Owner::Us;
+    if wanted.management == Management::ObserveOnly {
+        return Removal::Done;
+    }
+    let members = |instance: &Instance| instance.settings.contains_key(&InstanceSetting::Cluster);
+    let servers = database.clusters.values().filter(|it| ours(&it.tags)).map(|it| &it.identifier).chain(
+        database.instances.values().filter(|it| ours(&it.tags) && !members(it)).map(|it| &it.identifier),
+    );
+    let mut waiting = None;
+    for identifier in servers {
+        match removal(platform, wanted, database, identifier) {
+            Removal::Done => {}
+            Removal::Waiting(message) => waiting = Some(message),
+            step @ (Removal::Calls(_) | Removal::HeldUp(_)) => return step,
+        }
+    }
+    if let Some(message) = waiting {
+        return Removal::Waiting(message);
+    }
+    if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
+        return Removal::Done;
+    }
+    // What the servers stood on, once nothing stands on it.
+    let mut calls: Vec<Call> = database
+        .parameter_groups
+        .keys()
+        .map(|name| rds::Call::DeleteParameterGroup {
+            kind: parameter_group::kind(wanted),
+            name: name.clone(),
+        })
+        .map(Call::Rds)
+        .collect();
+    let subnets = database.subnet_group.iter();
+    calls.extend(subnets.map(|it| Call::Rds(rds::Call::DeleteSubnetGroup { name: it.name.clone() })));
+    if calls.is_empty() { Removal::Done } else { Removal::Calls(calls) }
+}
+
+/// The next step of removing one server.
+pub(super) fn removal(
+    platform: &Platform,
+    wanted: &AwsDatabase,
+    database: &Database,
+    identifier: &str,
+) -> Removal {
+    let step = match (database.clusters.get(identifier), database.instances.get(identifier)) {
+        (Some(cluster), _) => remove_cluster(platform, wanted, database, cluster),
+        (None, Some(instance)) => remove_instance(platform, wanted, instance),
+        (None, None) => Ok(Vec::new()),
+    };
+    match step {
+        Err(removal) => removal,
+        Ok(calls) if calls.is_empty() => Removal::Done,
+        Ok(calls) => Removal::Calls(calls.into_iter().map(Call::Rds).collect()),
+    }
+}
+
+fn remove_instance(
+    platform: &Platform,
+    wanted: &AwsDatabase,
+    instance: &Instance,
+) -> Result<Vec<rds::Call>, Removal> {
+    if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
+        return Ok(let_go(platform, &instance.arn, &instance.tags));
+    }
+    let identifier = instance.identifier.clone();
+    let protected = instance.settings.get(&InstanceSetting::DeletionProtection);
+    let start = rds::Call::StartInstance { identifier: identifier.clone() };
+    removable(wanted, &identifier, &instance.status, instance.phase(), start)?;
+    if protected.is_some_and(crate::managed::Value::flag) {
+        let settings = Settings::from([(InstanceSetting::DeletionProtection, false.into())]);
+        return Ok(vec![rds::Call::ModifyInstance { identifier, settings, immediately: true }]);
+    }
+    let final_snapshot = final_snapshot(wanted, &identifier, instance.created_at);
+    let delete_backups = wanted.deletion_policy == DatabaseDeletionPolicy::Delete;
+    Ok(vec![rds::Call::DeleteInstance { identifier, final_snapshot, delete_backups }])
+}
+
+fn remove_cluster(
+    platform: &Platform,
+    wanted: &AwsDatabase,
+    database: &Database,
+    cluster: &Cluster,
+) -> Result<Vec<rds::Call>, Removal> {
+    if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
+        let members = cluster.members.keys().filter_map(|it| database.instances.get(it));
+        let members = members.flat_map(|it| let_go(platform, &it.arn, &it.tags));
+        return Ok(let_go(platform, &cluster.arn, &cluster.tags).into_iter().chain(members).collect());
+    }
+    let identifier = cluster.identifier.clone();
+    let protected = cluster.settings.get(&cluster::ClusterSetting::DeletionProtection);
+    let start = rds::Call::StartCluster { identifier: identifier.clone() };
+    removable(wanted, &identifier, &cluster.status, cluster.phase(), start)?;
+    if protected.is_some_and(crate::managed::Value::flag) {
+        let settings = Settings::from([(cluster::ClusterSetting::DeletionProtection, false.into())]);
+        return Ok(vec![rds::Call::ModifyCluster { identifier, settings, immediately: true }]);
+    }
+    let final_snapshot = final_snapshot(wanted, &identifier, cluster.created_at);
+    let delete_backups = wanted.deletion_policy == DatabaseDeletionPolicy::Delete;
+    // The final snapshot is the cluster's, and its deletion waits for that of its instances.
+    let members = cluster.members.keys().filter_map(|it| database.instances.get(it));
+    let mut calls: Vec<_> = members
+        .filter(|it| it.phase() != Phase::Deleting)
+        .map(|it| rds::Call::DeleteInstance {
+            identifier: it.identifier.clone(),
+            final_snapshot: None,
+            delete_backups: false,
+        })
+        .collect();
+    if calls.is_empty() && !cluster.members.is_empty() {
+        return Err(Removal::Waiting(format!("the instances of {identifier} are being deleted")));
+    }
+    if calls.is_empty() {
+        calls.push(rds::Call::DeleteCluster { identifier, final_snapshot, delete_backups });
+    }
+    Ok(calls)
+}
+
+/// Whether AWS would take its deletion now. One that is stopped takes neither change nor snapshot: it is started.
+fn removable(
+    wanted: &AwsDatabase,
+    identifier: &str,
+    status: &str,
+    phase: Phase,
+    start: rds::Call,
+) -> Result<(), Removal> {
+    if wanted.deletion_protection && wanted.deletion_protection_is_given {
+        return Err(Removal::HeldUp(format!(
+            "database.aws.deletionProtection is true: set it to false to have {identifier} deleted, or deletionPolicy to Retain to keep it"
+        )));
+    }
+    match phase {
+        Phase::Deleting => {
+            Err(Removal::Waiting(format!("{identifier} is being deleted, after its final snapshot")))
+        }
+        Phase::Moving => {
+            Err(Removal::Waiting(format!("{identifier} is {status}; it is deleted when that is over")))
+        }
+        Phase::Broken(_)
+            if wanted.deletion_policy == DatabaseDeletionPolicy::Snapshot && status != "storage-full" =>
+        {
+            Err(Removal::HeldUp(format!(
+                "{identifier} is {status}, and AWS takes no final snapshot of it; mend it, or set database.deletionPolicy to Delete or Retain"
+            )))
+        }
+        Phase::Stopped => Err(Removal::Calls(vec![Call::Rds(start)])),
+        Phase::Settled | Phase::Broken(_) => Ok(()),
+    }
+}
+
+/// The final snapshot: one for each life of a database, so that a second try finds that of the first.
+fn final_snapshot(wanted: &AwsDatabase, identifier: &str, created_at: Option<Timestamp>) -> Option<String> {
+    let second = created_at.map(Timestamp::as_second).unwrap_or_default();
+    (wanted.deletion_policy == DatabaseDeletionPolicy::Snapshot)
+        .then(|| format!("{identifier}-final-{second}"))
+}
+
+/// What is retained says whose it was and belongs to nobody, so that a later platform can adopt it.
+fn let_go(platform: &Platform, arn: &str, tags: &BTreeMap<String, String>) -> Vec<rds::Call> {
+    if !tags.contains_key(names::TAG_UID) {
+        return Vec::new();
+    }
+    let of = format!("{}/{}", platform.namespace, platform.name);
+    vec![
+        rds::Call::Tag { arn: arn.to_owned(), tags: BTreeMap::from([(names::TAG_RETAINED.to_owned(), of)]) },
+        rds::Call::Untag { arn: arn.to_owned(), keys: BTreeSet::from([names::TAG_UID.to_owned()]) },
+    ]
+}
