@@ -8,7 +8,7 @@ mod creation;
 mod instance;
 mod removal;
 
-pub use removal::{Removal, teardown};
+pub use removal::teardown;
 
 use super::{
     call::Call,

@@ -29,7 +29,7 @@ use streaming_operator::{
     managed::{Seen, elasticache},
     metrics::Metrics,
     observe::{Observed, Reference, Referenced, aws::cache::Caches},
-    plan::{self, Plan, rds::Removal},
+    plan::{self, Plan, managed::Removal},
     platform::{Aws, Credentials, Platform},
     status::{self, View},
     validate::validate,

@@ -420,6 +420,33 @@ async fn the_masters_login_is_where_rds_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_restored_gets_the_masters_password_of_its_own_platform() {
+    for spec in [INSTANCE, AURORA] {
+        let mut source = World::new(spec).await;
+        source.edit(|aws| aws["masterPassword"] = json!("Kubernetes"));
+        source.settle().await;
+        let from = identifier(&source);
+        source.rds(|rds, _| {
+            rds.instances.values_mut().for_each(|it| it.password = Some("another-one".to_owned()));
+            rds.clusters.values_mut().for_each(|it| it.password = Some("another-one".to_owned()));
+        });
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let mut world = World::in_cloud(source.cloud.clone(), "copy", spec).await;
+        world.edit(|aws| {
+            aws["masterPassword"] = json!("Kubernetes");
+            aws["restore"] = json!({"name": "one", "fromIdentifier": from, "latest": true});
+        });
+        world.settle().await;
+        let new = identifier(&world);
+        let password = world.rds(|rds, _| match rds.clusters.get(&new) {
+            Some(cluster) => cluster.password.clone(),
+            None => rds.instances[&new].password.clone(),
+        });
+        assert_eq!(password.as_deref(), Some("correct-horse"), "{spec}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
     let mut world = World::new(INSTANCE).await;
     world.settle().await;

@@ -17,7 +17,7 @@ use streaming_operator::{
     managed::{Seen, rds},
     metrics::Metrics,
     observe::{Observed, Reference, Referenced, aws::database::Databases},
-    plan::{self, Plan, login, rds::Removal},
+    plan::{self, Plan, login, managed::Removal},
     platform::{Aws, Credentials, Platform},
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
     status::{self, View},

@@ -57,6 +57,11 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
             let request = account.rds.modify_db_instance().db_instance_identifier(identifier);
             outcome(request.master_user_password(password).apply_immediately(true).send().await)
         }
+        Call::SetClusterMasterPassword { identifier, secret } => {
+            let password = passwords.read(secret).await?;
+            let request = account.rds.modify_db_cluster().db_cluster_identifier(identifier);
+            outcome(request.master_user_password(password).apply_immediately(true).send().await)
+        }
         Call::RebootInstance { identifier } => {
             outcome(account.rds.reboot_db_instance().db_instance_identifier(identifier).send().await)
         }

@@ -187,6 +187,13 @@ pub enum Call {
         /// The Secret.
         secret: String,
     },
+    /// The same for a cluster.
+    SetClusterMasterPassword {
+        /// The cluster.
+        identifier: String,
+        /// The Secret.
+        secret: String,
+    },
     /// Restart an instance.
     RebootInstance {
         /// Its identifier.
@@ -337,6 +344,9 @@ impl fmt::Display for Call {
             }
             Self::SetMasterPassword { identifier, .. } => {
                 write!(f, "set the master's password of database instance {identifier}")
+            }
+            Self::SetClusterMasterPassword { identifier, .. } => {
+                write!(f, "set the master's password of Aurora cluster {identifier}")
             }
             Self::RebootInstance { identifier } => write!(f, "restart database instance {identifier}"),
             Self::StopInstance { identifier } => write!(f, "stop database instance {identifier}"),
