@@ -418,3 +418,6 @@ fn of_cluster(cluster: &Cluster) -> Server<'_> {
 pub fn master_secret_name(platform: &Platform) -> String {
     platform.name.child(names::DATABASE_MASTER)
 }
+
+#[cfg(test)]
+mod tests;

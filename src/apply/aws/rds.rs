@@ -454,11 +454,10 @@ async fn modify_cluster(
 
 /// Capacity, of which AWS takes single values too.
 fn scaling(settings: &Settings<ClusterSetting>) -> Option<ServerlessV2ScalingConfiguration> {
-    let number = |setting| settings.get(&setting).map(Value::number);
-    // Halves of a unit: exact in binary.
-    let units = |setting| number(setting).and_then(|it| i32::try_from(it).ok()).map(|it| f64::from(it) / 2.0);
+    let units = |setting| settings.get(&setting).and_then(|it| it.text().parse().ok());
     let (min, max) = (units(ClusterSetting::MinCapacity), units(ClusterSetting::MaxCapacity));
-    let pause = number(ClusterSetting::AutoPause).and_then(|it| i32::try_from(it).ok());
+    let pause = settings.get(&ClusterSetting::AutoPause).map(Value::number);
+    let pause = pause.and_then(|it| i32::try_from(it).ok());
     if min.is_none() && max.is_none() && pause.is_none() {
         return None;
     }

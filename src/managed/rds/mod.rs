@@ -62,7 +62,7 @@ pub enum Origin {
         /// The Secret.
         secret: String,
     },
-    /// A restore. Where `secret` is set, the master's password becomes that of this Secret.
+    /// It is restored.
     Restored(RestoreSource),
     /// It is a member of a cluster.
     Member,
