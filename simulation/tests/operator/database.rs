@@ -309,6 +309,7 @@ async fn a_restore_brings_the_data_back_and_keeps_the_old_one_until_confirmed() 
         world.edit(|aws| aws["restore"] = json!({"name": "one", "time": good.to_string()}));
         world
             .until("restored", |world, pass| {
+                assert!(world.serves(), "pods stay with the old one");
                 pass.plan.database.calls.is_empty()
                     && world.condition().0 == "True"
                     && world.status().identifier.is_some_and(|it| it.ends_with("-one"))
@@ -456,6 +457,7 @@ async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
     world.edit(|aws| aws["restore"] = json!({"name": "one", "latest": true}));
     world.until("failed", |world, _| world.condition().1 == "Failed").await;
     assert!(world.condition().2.contains("restore again under another"), "{:?}", world.condition());
+    assert!(world.serves(), "pods stay with the old one");
     assert_eq!((world.status().identifier, world.status().kept), (Some(old.clone()), vec![old.clone()]));
     world.edit(|aws| aws["restore"]["name"] = json!("two"));
     world

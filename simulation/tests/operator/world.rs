@@ -2,7 +2,7 @@
 //! only that they are there.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{Client, api::DynamicObject, client::Body};
 use simulation::{
     aws::{ACCOUNT, Call, Cloud, Place, rds::Rds},
@@ -122,9 +122,18 @@ impl World {
 
     /// The condition `DatabaseReady`: status, reason and message.
     pub fn condition(&self) -> (String, String, String) {
-        let conditions = self.resource.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        let found = conditions.iter().find(|it| it.type_ == "DatabaseReady").expect("a condition");
+        let found = self.condition_of("DatabaseReady");
         (found.status.clone(), found.reason.clone(), found.message.clone())
+    }
+
+    /// Whether the platform serves.
+    pub fn serves(&self) -> bool {
+        self.condition_of("Ready").status == "True"
+    }
+
+    fn condition_of(&self, kind: &str) -> &Condition {
+        let conditions = self.resource.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        conditions.iter().find(|it| it.type_ == kind).expect("a condition")
     }
 
     /// Actions that change something, in order; all of which went well unless `failed` is asked for.
