@@ -75,6 +75,11 @@ impl CacheWorld {
             "metadata": {"name": name, "namespace": "media", "uid": format!("uid-of-{name}"), "generation": 1},
             "spec": {"aws": {"region": REGION}, "cache": {"provider": "AWS", "aws": aws}},
         }));
+        Self::of(cloud, resource.unwrap()).await
+    }
+
+    /// Of this platform.
+    pub async fn of(cloud: Cloud, resource: StreamingPlatform) -> Self {
         let secrets = Secrets::default();
         let client = cluster(Arc::clone(&secrets));
         let accounts = Accounts::with_config(client.clone(), Metrics::default(), cloud.sdk_config(REGION));
@@ -87,7 +92,7 @@ impl CacheWorld {
         let account = accounts.account("media", &aws, None).await.unwrap();
         Self {
             cloud,
-            resource: resource.unwrap(),
+            resource,
             staged: None,
             changed_at: None,
             caches: Caches::default(),

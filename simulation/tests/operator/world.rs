@@ -66,6 +66,11 @@ impl World {
             "metadata": {"name": name, "namespace": "media", "uid": format!("uid-of-{name}"), "generation": 1},
             "spec": {"aws": {"region": REGION}, "database": {"provider": "AWS", "aws": aws}},
         }));
+        Self::of(cloud, resource.unwrap()).await
+    }
+
+    /// Of this platform.
+    pub async fn of(cloud: Cloud, resource: StreamingPlatform) -> Self {
         let client = no_cluster();
         let accounts = Accounts::with_config(client.clone(), Metrics::default(), cloud.sdk_config(REGION));
         let aws = Aws {
@@ -77,7 +82,7 @@ impl World {
         let account = accounts.account("media", &aws, None).await.unwrap();
         Self {
             cloud,
-            resource: resource.unwrap(),
+            resource,
             account,
             login: None,
             databases: Databases::default(),
@@ -183,6 +188,7 @@ impl World {
         let plan = plan::plan(&platform, &observed, self.now());
         let passwords = Passwords::new(self.client.clone(), "media");
         let applied = apply_in_order(&self.account, &passwords, &plan.database.calls).await;
+        self.databases.forget(&self.account, &plan.database.calls);
         if !plan.database.calls.is_empty() {
             self.changed_at = Some(Instant::now());
         }
@@ -270,7 +276,7 @@ pub fn settings() -> Settings {
     Settings {
         images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: Vec::new(),
-        allowed_roles: Vec::new(),
+        allowed_roles: vec!["*=arn:aws:iam::123456789012:role/*".parse().unwrap()],
         external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".to_owned()],
         watch_namespaces: Vec::new(),
