@@ -1,0 +1,140 @@
+//! The Kubernetes API as the operator uses it: objects with versions and owners of fields, server-side apply,
+//! conflicts, watches that lag or break.
+//!
+//! It knows no schema: defaults and validation are the real API server's, and tested on one.
+
+pub mod fields;
+pub mod request;
+pub mod resource;
+mod serve;
+pub mod status;
+pub mod store;
+#[cfg(test)]
+mod tests;
+mod watch;
+
+use crate::clock::Clock;
+use jiff::Timestamp;
+use kube::Client;
+use request::Request;
+use status::Refusal;
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use store::Store;
+use tokio::sync::watch as signal;
+
+/// A cluster. Cheap to clone: clones are the same one.
+#[derive(Clone)]
+pub struct Cluster {
+    clock: Clock,
+    inner: Arc<Mutex<Inner>>,
+    /// The latest version, and how often watches were broken.
+    news: Arc<signal::Sender<(u64, u64)>>,
+}
+
+#[derive(Default)]
+struct Inner {
+    store: Store,
+    calls: Vec<Call>,
+    fault: Option<Fault>,
+    lag: Duration,
+    breaks: u64,
+}
+
+/// Decides what befalls a request.
+type Fault = Box<dyn FnMut(&Request) -> Option<Effect> + Send>;
+
+/// What happens to a request instead of, or besides, what should.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// It is not performed; this is answered.
+    Answer(Refusal),
+    /// The connection is cut before it is performed.
+    CutRequest,
+    /// It is performed, and the connection is cut before the reply.
+    CutReply,
+}
+
+/// A request that arrived.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Call {
+    /// When.
+    pub at: Timestamp,
+    /// What was asked for.
+    pub request: Request,
+    /// What was answered: the HTTP status; none: the connection was cut.
+    pub status: Option<u16>,
+}
+
+impl Cluster {
+    /// An empty cluster.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, inner: Arc::default(), news: Arc::new(signal::Sender::default()) }
+    }
+
+    /// A client of it.
+    #[must_use]
+    pub fn client(&self) -> Client {
+        let cluster = self.clone();
+        Client::new(tower::service_fn(move |request| cluster.clone().serve(request)), "default")
+    }
+
+    /// Looks at the objects, or changes them behind everyone's back.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Store, Timestamp) -> T) -> T {
+        let now = self.clock.now();
+        let mut inner = self.inner();
+        let done = act(&mut inner.store, now);
+        self.tell(&inner);
+        done
+    }
+
+    /// All requests so far, oldest first.
+    #[must_use]
+    pub fn calls(&self) -> Vec<Call> {
+        self.inner().calls.clone()
+    }
+
+    /// Decides from now on what befalls each request.
+    pub fn set_fault(&self, fault: impl FnMut(&Request) -> Option<Effect> + Send + 'static) {
+        self.inner().fault = Some(Box::new(fault));
+    }
+
+    /// Requests are answered as they should be again.
+    pub fn clear_fault(&self) {
+        self.inner().fault = None;
+    }
+
+    /// How long after it happened a watch tells something.
+    pub fn set_watch_lag(&self, lag: Duration) {
+        self.inner().lag = lag;
+    }
+
+    /// Ends every watch; what happened may be forgotten, too, so that clients list again.
+    pub fn break_watches(&self, forget: bool) {
+        let mut inner = self.inner();
+        inner.breaks += 1;
+        if forget {
+            inner.store.compact();
+        }
+        self.tell(&inner);
+    }
+
+    fn tell(&self, inner: &Inner) {
+        self.news.send_replace((inner.store.revision(), inner.breaks));
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        // A panic of a test's closure leaves the store as it was between two writes.
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Cluster {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cluster").field("store", &self.inner().store).finish_non_exhaustive()
+    }
+}
