@@ -3,10 +3,12 @@
 //! The order is that of what stands on what: subnet and parameter groups, the server, its settings. One
 //! server is changed at a time, and only one that AWS is not at already.
 
+mod aurora;
+mod creation;
+mod instance;
 mod removal;
 
-use removal::removal;
-pub use removal::{Removal, teardown};
+pub use removal::teardown;
 
 use super::{
     call::Call,
@@ -21,11 +23,11 @@ use crate::{
     api::{ConditionReason, Management, WhenSuspended, names},
     apply::rds_ca,
     managed::{
-        Change, Effect, Seen, Setting, Settings,
+        Change, Effect, Seen, Setting,
         rds::{
-            self, Database, Origin, Parameters, Phase,
+            self, Database, Phase,
             cluster::{self, Cluster},
-            instance::{self, Instance, InstanceSetting},
+            instance::{Instance, InstanceSetting},
             parameter_group, subnet_group,
         },
     },
@@ -35,7 +37,7 @@ use crate::{
     },
 };
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What brings a platform's database to what the spec says.
 #[must_use]
@@ -54,6 +56,9 @@ pub fn plan(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>, no
             Engine::Aurora { readers, .. } => planner.aurora(*readers),
         }
         planner.kept();
+    }
+    if !platform.suspended {
+        planner.stay_connected();
     }
     planner.finish()
 }
@@ -135,11 +140,8 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        facts.identifier = in_use(
-            &self.identifier,
-            self.seen.identifier.as_ref(),
-            facts.state.as_deref().is_some_and(rds::serves),
-        );
+        let has_served = self.connection(&self.identifier).is_some();
+        self.plan.facts.identifier = in_use(&self.identifier, self.seen.identifier.as_ref(), has_served);
     }
 
     /// What was known stays as it is.
@@ -256,127 +258,6 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn wanted_instance(&self) -> Settings<InstanceSetting> {
-        let group = parameter_group::name(self.platform, self.wanted);
-        instance::desired(self.wanted, &group, self.subnet_group().as_deref())
-    }
-
-    /// Where a new server's content comes from.
-    fn origin(&self) -> Origin {
-        match &self.wanted.restore {
-            Some(restore) => Origin::Restored(self.restore_source(restore)),
-            None if self.wanted.secrets_manager() => Origin::Empty,
-            None => Origin::EmptyWithPassword { secret: master_secret_name(self.platform) },
-        }
-    }
-
-    fn restore_source(
-        &self,
-        restore: &crate::platform::database::Restore,
-    ) -> crate::platform::database::RestoreSource {
-        use crate::platform::database::RestoreSource;
-        match &restore.source {
-            RestoreSource::PointInTime { from: None, time } => {
-                let before = self.seen.identifier.clone();
-                let from = before.unwrap_or_else(|| self.wanted.base_identifier.clone());
-                RestoreSource::PointInTime { from: Some(from), time: *time }
-            }
-            source => source.clone(),
-        }
-    }
-
-    /// The tags of a new server.
-    fn new_tags(&self) -> BTreeMap<String, String> {
-        let mut tags = tags(self.platform);
-        if matches!(self.origin(), Origin::Restored(_)) && !self.wanted.secrets_manager() {
-            tags.insert(names::TAG_MASTER.to_owned(), "unset".to_owned());
-        }
-        tags
-    }
-
-    /// Whether a server may be made where there is none. One that was there and is gone held data: making an
-    /// empty one in its place would hide the loss.
-    fn may_be_made(&mut self) -> bool {
-        if self.seen.identifier.as_deref() == Some(&self.identifier) {
-            let message = format!(
-                "database {} is gone, and the operator did not delete it; restore it from its latest backup or snapshot (database.aws.restore)",
-                self.identifier
-            );
-            self.plan.stuck(ConditionReason::NotFound, message, false);
-            return false;
-        }
-        if self.wanted.adopt {
-            let message = format!(
-                "there is no database {} to adopt; correct database.aws.identifier, or leave adopt out to have it made",
-                self.identifier
-            );
-            self.plan.stuck(ConditionReason::NotFound, message, false);
-            return false;
-        }
-        true
-    }
-
-    /// An instance of its own.
-    fn instance(&mut self) {
-        let wanted = self.wanted_instance();
-        let Some(instance) = self.target_instance() else {
-            if self.may_be_made() {
-                let (tags, origin) = (self.new_tags(), self.origin());
-                self.moving(describe_making(&origin));
-                self.call(instance::create(self.identifier.clone(), wanted, tags, origin));
-            }
-            return;
-        };
-        let changes = instance::changes(&wanted, instance);
-        if !self.is_ours(&of_instance(instance), &changes) {
-            return;
-        }
-        self.connect();
-        if self.settled(&of_instance(instance), instance.phase()) || heals(instance, &changes) {
-            self.tag(&of_instance(instance));
-            self.set_master_password(instance);
-            self.change_instance(instance, &wanted, changes);
-        }
-    }
-
-    /// Makes the permitted changes of an instance.
-    fn change_instance(
-        &mut self,
-        instance: &Instance,
-        wanted: &Settings<InstanceSetting>,
-        changes: Vec<Change<InstanceSetting>>,
-    ) -> bool {
-        let identifier = instance.identifier.clone();
-        let changes = self.possible(changes);
-        let mut now =
-            self.permitted(changes, InstanceSetting::EngineVersion, InstanceSetting::ParameterGroup);
-        if instance.status == "storage-optimization" && now.iter().any(|it| it.setting.is_storage()) {
-            now.retain(|change| !change.setting.is_storage());
-            self.moving(
-                "its storage can be changed again when AWS has optimized the last change, at least six hours after it",
-            );
-        }
-        if !now.is_empty() {
-            let fields: Vec<_> = now.iter().map(|change| change.setting.field()).collect();
-            self.moving(format!("{} of {identifier} are being changed", fields.join(", ")));
-            self.call(instance::modify(instance, wanted, &now));
-            return true;
-        }
-        match instance.parameters {
-            Parameters::InForce => {}
-            Parameters::Applying => self.moving("its parameters are being applied"),
-            Parameters::PendingReboot => {
-                let (from, to) = ("as before".to_owned(), "in force after a restart".to_owned());
-                if self.plan.permits_step("parameters", from, to, Effect::Restarts, &self.permits) {
-                    self.call(rds::Call::RebootInstance { identifier });
-                    self.moving("it is being restarted for its parameters");
-                    return true;
-                }
-            }
-        }
-        false
-    }
-
     /// The changes that may be made now. A new version goes alone, and a new major one with its parameter group:
     /// that of another family fits neither before nor after.
     fn permitted<S: Setting>(&mut self, changes: Vec<Change<S>>, version: S, group: S) -> Vec<Change<S>> {
@@ -469,176 +350,43 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// A restored database has the master's password of its source.
-    fn set_master_password(&mut self, instance: &Instance) {
-        if instance.tags.contains_key(names::TAG_MASTER) {
-            let secret = master_secret_name(self.platform);
-            self.call(rds::Call::SetMasterPassword { identifier: instance.identifier.clone(), secret });
-            let keys = BTreeSet::from([names::TAG_MASTER.to_owned()]);
-            self.call(rds::Call::Untag { arn: instance.arn.clone(), keys });
-        }
-    }
-
-    /// An Aurora cluster and its instances.
-    fn aurora(&mut self, readers: u8) {
-        let group = parameter_group::name(self.platform, self.wanted);
-        let wanted = cluster::desired(self.wanted, &group, self.subnet_group().as_deref());
-        let Some(cluster) = self.target_cluster() else {
-            if self.may_be_made() {
-                let (tags, origin) = (self.new_tags(), self.origin());
-                self.moving(describe_making(&origin));
-                self.call(cluster::create(self.identifier.clone(), wanted, tags, origin));
-            }
-            return;
-        };
-        let changes = cluster::changes(&wanted, cluster);
-        if !self.is_ours(&of_cluster(cluster), &changes) {
-            return;
-        }
-        self.connect();
-        if !self.settled(&of_cluster(cluster), cluster.phase()) {
-            return;
-        }
-        self.tag(&of_cluster(cluster));
-        let changes = self.possible(changes);
-        let (version, group) =
-            (cluster::ClusterSetting::EngineVersion, cluster::ClusterSetting::ParameterGroup);
-        let now = self.permitted(changes, version, group);
-        if !now.is_empty() {
-            let fields: Vec<_> = now.iter().map(|change| change.setting.field()).collect();
-            self.moving(format!("{} of {} are being changed", fields.join(", "), self.identifier));
-            self.call(cluster::modify(cluster, &wanted, &now));
-            return;
-        }
-        self.members(cluster, 1 + usize::from(readers));
-    }
-
-    /// As many instances as wanted; then their settings, readers first and one at a time.
-    fn members(&mut self, cluster: &Cluster, wanted: usize) {
-        let name = |index: usize| format!("{}-{index}", cluster.identifier);
-        let instances = &self.seen.resource.instances;
-        let mut members: Vec<&Instance> = instances
-            .values()
-            .filter(|it| {
-                it.settings.get(&InstanceSetting::Cluster).is_some_and(|of| of.text() == cluster.identifier)
-            })
-            .collect();
-        if members.len() < wanted {
-            let free = (1..).map(name).find(|name| !instances.contains_key(name)).unwrap_or_default();
-            let settings = self.wanted_member(cluster, &free);
-            self.moving(format!("instance {free} is being made"));
-            self.call(instance::create(free, settings, tags(self.platform), Origin::Member));
-            return;
-        }
-        let is_writer = |it: &Instance| cluster.members.get(&it.identifier) == Some(&true);
-        let busy = members.iter().find(|it| it.phase() != Phase::Settled);
-        if let Some(busy) = busy {
-            match busy.phase() {
-                Phase::Broken(advice) => {
-                    let message = format!("{} is {}: {advice}", busy.identifier, busy.status);
-                    self.plan.stuck(ConditionReason::Failed, message, !is_writer(busy));
-                }
-                _ => self.moving(format!("{} is {}", busy.identifier, busy.status)),
-            }
-            return;
-        }
-        if members.len() > wanted {
-            members.retain(|it| !is_writer(it) && owner(self.platform, &it.tags) == Owner::Us);
-            if let Some(surplus) = members.last() {
-                let identifier = surplus.identifier.clone();
-                self.moving(format!("reader {identifier} is being deleted"));
-                self.call(rds::Call::DeleteInstance {
-                    identifier,
-                    final_snapshot: None,
-                    delete_backups: false,
-                });
-            }
-            return;
-        }
-        members.sort_by_key(|it| is_writer(it));
-        for member in members {
-            let settings = self.wanted_member(cluster, &member.identifier);
-            let changes = instance::changes(&settings, member);
-            self.tag(&of_instance(member));
-            if self.change_instance(member, &settings, changes) {
-                return;
-            }
-        }
-    }
-
-    fn wanted_member(&self, cluster: &Cluster, identifier: &str) -> Settings<InstanceSetting> {
-        // The tier of a member is its number: the first is preferred.
-        let tier = identifier.rsplit('-').next().and_then(|it| it.parse().ok()).unwrap_or(1).clamp(0, 15);
-        let subnets = self.subnet_group();
-        instance::desired_member(self.wanted, &cluster.identifier, subnets.as_deref(), tier)
-    }
-
-    /// What a restore replaced: kept until the restore is confirmed, then deleted as the spec says.
-    fn kept(&mut self) {
-        let ours = |tags: &BTreeMap<String, String>| owner(self.platform, tags) == Owner::Us;
-        let kept: BTreeSet<String> = match self.wanted.engine {
-            Engine::Instance { .. } => self
-                .seen
-                .resource
-                .instances
-                .values()
-                .filter(|it| ours(&it.tags) && it.identifier != self.identifier)
-                .map(|it| it.identifier.clone())
-                .collect(),
-            Engine::Aurora { .. } => self
-                .seen
-                .resource
-                .clusters
-                .values()
-                .filter(|it| ours(&it.tags) && it.identifier != self.identifier)
-                .map(|it| it.identifier.clone())
-                .collect(),
-        };
-        let restored = self.wanted.restore.as_ref().map(|restore| restore.name.as_str());
-        let confirmed = restored.is_some() && self.platform.confirmed_restore.as_deref() == restored;
-        if confirmed && matches!(self.plan.state, State::Ready(_)) && self.plan.calls.is_empty() {
-            for identifier in &kept {
-                self.remove(identifier);
-            }
-        }
-        self.plan.facts.kept = kept;
-    }
-
-    /// Deletes a server, or lets go of it, as the spec says.
-    fn remove(&mut self, identifier: &str) {
-        let calls = removal(self.platform, self.wanted, &self.seen.resource, identifier);
-        if let Removal::Calls(calls) = calls {
-            self.plan.calls.extend(calls);
-        }
-    }
-
-    /// How to connect to the server that is there.
+    /// Pods connect to the server that is wanted, as soon as it takes connections.
     fn connect(&mut self) {
-        let connection = match self.wanted.engine {
-            Engine::Instance { .. } => self.target_instance().and_then(|instance| {
-                let (host, port) = instance.endpoint.clone()?;
-                let master = self.master(instance.master_secret.as_ref());
-                let resource_id = instance.resource_id.clone();
-                rds::serves(&instance.status).then_some(Connection {
-                    resource_id,
-                    host,
-                    port,
-                    reader_host: None,
-                    master,
-                })
-            }),
-            Engine::Aurora { readers, .. } => self.target_cluster().and_then(|cluster| {
-                let (host, port) = cluster.endpoint.clone()?;
-                let master = self.master(cluster.master_secret.as_ref());
-                let resource_id = cluster.resource_id.clone();
-                let reader_host = cluster.reader_endpoint.clone().filter(|_| readers > 0);
+        self.plan.connection = self.connection(&self.identifier);
+    }
+
+    /// Until then they stay with the one that they have, which a restore replaces.
+    fn stay_connected(&mut self) {
+        let before = self.seen.identifier.as_ref().filter(|before| **before != self.identifier);
+        if self.plan.connection.is_none()
+            && let Some(connection) = before.and_then(|before| self.connection(before))
+        {
+            self.plan.connection = Some(connection);
+            if let State::Stuck { serves, .. } = &mut self.plan.state {
+                *serves = true;
+            }
+        }
+    }
+
+    fn connection(&self, identifier: &str) -> Option<Connection> {
+        let there = &self.seen.resource;
+        let (resource_id, endpoint, reader_host, master) = match self.wanted.engine {
+            Engine::Instance { .. } => {
+                let instance = there.instances.get(identifier).filter(|it| rds::serves(&it.status))?;
+                let Instance { resource_id, endpoint, master_secret, .. } = instance;
+                (resource_id, endpoint, None, self.master(master_secret.as_ref()))
+            }
+            Engine::Aurora { readers, .. } => {
+                let cluster = there.clusters.get(identifier)?;
                 let writer = cluster.members.iter().find(|(_, is_writer)| **is_writer)?.0;
-                let serves =
-                    self.seen.resource.instances.get(writer).is_some_and(|it| rds::serves(&it.status));
-                serves.then_some(Connection { resource_id, host, port, reader_host, master })
-            }),
+                there.instances.get(writer).filter(|it| rds::serves(&it.status))?;
+                let Cluster { resource_id, endpoint, reader_endpoint, master_secret, .. } = cluster;
+                let reader = reader_endpoint.clone().filter(|_| readers > 0);
+                (resource_id, endpoint, reader, self.master(master_secret.as_ref()))
+            }
         };
-        self.plan.connection = connection;
+        let (host, port) = endpoint.clone()?;
+        Some(Connection { resource_id: resource_id.clone(), host, port, reader_host, master })
     }
 
     fn master(&self, secret: Option<&rds::MasterSecret>) -> Master {
@@ -667,22 +415,6 @@ pub(super) fn endpoint(platform: &Platform, wanted: &AwsDatabase, connection: &C
     }
 }
 
-/// Whether changes help a server that is out of order: more storage for one that is full, other parameters for
-/// one that can't start with those it has.
-fn heals(instance: &Instance, changes: &[Change<InstanceSetting>]) -> bool {
-    instance.status == "storage-full"
-        && changes.iter().any(|it| {
-            matches!(it.setting, InstanceSetting::AllocatedStorage | InstanceSetting::MaxAllocatedStorage)
-        })
-}
-
-fn describe_making(origin: &Origin) -> String {
-    match origin {
-        Origin::Restored(_) => "it is being restored".to_owned(),
-        Origin::Empty | Origin::EmptyWithPassword { .. } | Origin::Member => "it is being made".to_owned(),
-    }
-}
-
 fn of_instance(instance: &Instance) -> Server<'_> {
     Server { noun: "database instance", arn: &instance.arn, status: &instance.status, tags: &instance.tags }
 }
@@ -696,3 +428,6 @@ fn of_cluster(cluster: &Cluster) -> Server<'_> {
 pub fn master_secret_name(platform: &Platform) -> String {
     platform.name.child(names::DATABASE_MASTER)
 }
+
+#[cfg(test)]
+mod tests;

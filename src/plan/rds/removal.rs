@@ -1,9 +1,6 @@
 //! The end of a database: what is called, and what AWS or someone has to do first.
 
-use super::super::{
-    call::Call,
-    managed::{Owner, owner},
-};
+use super::Planner;
 use crate::{
     api::{DatabaseDeletionPolicy, Management, names},
     managed::{
@@ -15,23 +12,17 @@ use crate::{
             parameter_group,
         },
     },
-    platform::{Platform, database::AwsDatabase},
+    plan::{
+        call::Call,
+        managed::{Owner, Removal, State, owner},
+    },
+    platform::{
+        Platform,
+        database::{AwsDatabase, Engine},
+    },
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How far the removal of a database has come.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Removal {
-    /// It is gone, or let go of.
-    Done,
-    /// These calls are next.
-    Calls(Vec<Call>),
-    /// AWS is at it.
-    Waiting(String),
-    /// Someone must do something first.
-    HeldUp(String),
-}
 
 /// The next step of removing everything of a platform's database, as `deletionPolicy` says.
 #[must_use]
@@ -203,4 +194,45 @@ fn let_go(platform: &Platform, arn: &str, tags: &BTreeMap<String, String>) -> Ve
         rds::Call::Tag { arn: arn.to_owned(), tags: BTreeMap::from([(names::TAG_RETAINED.to_owned(), of)]) },
         rds::Call::Untag { arn: arn.to_owned(), keys: BTreeSet::from([names::TAG_UID.to_owned()]) },
     ]
+}
+
+impl Planner<'_> {
+    /// What a restore replaced: kept until the restore is confirmed, then deleted as the spec says.
+    pub(super) fn kept(&mut self) {
+        let ours = |tags: &BTreeMap<String, String>| owner(self.platform, tags) == Owner::Us;
+        let kept: BTreeSet<String> = match self.wanted.engine {
+            Engine::Instance { .. } => self
+                .seen
+                .resource
+                .instances
+                .values()
+                .filter(|it| ours(&it.tags) && it.identifier != self.identifier)
+                .map(|it| it.identifier.clone())
+                .collect(),
+            Engine::Aurora { .. } => self
+                .seen
+                .resource
+                .clusters
+                .values()
+                .filter(|it| ours(&it.tags) && it.identifier != self.identifier)
+                .map(|it| it.identifier.clone())
+                .collect(),
+        };
+        let restored = self.wanted.restore.as_ref().map(|restore| restore.name.as_str());
+        let confirmed = restored.is_some() && self.platform.confirmed_restore.as_deref() == restored;
+        if confirmed && matches!(self.plan.state, State::Ready(_)) && self.plan.calls.is_empty() {
+            for identifier in &kept {
+                self.remove(identifier);
+            }
+        }
+        self.plan.facts.kept = kept;
+    }
+
+    /// Deletes a server, or lets go of it, as the spec says.
+    fn remove(&mut self, identifier: &str) {
+        let calls = removal(self.platform, self.wanted, &self.seen.resource, identifier);
+        if let Removal::Calls(calls) = calls {
+            self.plan.calls.extend(calls);
+        }
+    }
 }
