@@ -4,7 +4,7 @@
 //! nothing is lost with the cache. While that is away, or slow, the service goes on without it.
 
 use prometheus_client::{
-    encoding::{EncodeLabelSet, EncodeLabelValue},
+    encoding::EncodeLabelSet,
     metrics::{counter::Counter, family::Family},
     registry::Registry,
 };
@@ -14,7 +14,7 @@ use redis::{
 };
 use service_common::{Env, EnvError};
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
@@ -37,16 +37,8 @@ pub struct Cache {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct LookupLabels {
-    result: LookupResult,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EncodeLabelValue)]
-#[expect(non_camel_case_types, reason = "the values of a label")]
-enum LookupResult {
-    hit,
-    miss,
-    /// It was not asked, or did not answer.
-    unavailable,
+    /// `hit`, `miss`, or `unavailable` where it was not asked or did not answer.
+    result: &'static str,
 }
 
 impl Cache {
@@ -89,12 +81,12 @@ impl Cache {
     pub async fn is_whole(&self, folder: &str) -> bool {
         let answer = if self.is_paused() { None } else { self.ask(&Cmd::exists(key(folder))).await.ok() };
         let result = match answer {
-            Some(true) => LookupResult::hit,
-            Some(false) => LookupResult::miss,
-            None => LookupResult::unavailable,
+            Some(true) => "hit",
+            Some(false) => "miss",
+            None => "unavailable",
         };
         self.lookups.get_or_create(&LookupLabels { result }).inc();
-        result == LookupResult::hit
+        answer == Some(true)
     }
 
     /// Remembers that the output in that folder is whole, if the cache is there.
@@ -117,14 +109,16 @@ impl Cache {
         self.failed().is_some_and(|since| since.elapsed() < PAUSE)
     }
 
-    fn failed(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+    fn failed(&self) -> MutexGuard<'_, Option<Instant>> {
         self.failed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn ask<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, String> {
         let mut connection = self.connection.clone();
-        let answer = timeout(PATIENCE, command.query_async(&mut connection)).await;
-        let answer = answer.unwrap_or_else(|_| Err(silent())).map_err(|error| error.to_string());
+        let answer = match timeout(PATIENCE, command.query_async(&mut connection)).await {
+            Ok(answer) => answer.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer in time".to_owned()),
+        };
         match &answer {
             Ok(_) => {
                 if self.failed().take().is_some() {
@@ -139,10 +133,6 @@ impl Cache {
         }
         answer
     }
-}
-
-fn silent() -> redis::RedisError {
-    std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer in time").into()
 }
 
 fn key(folder: &str) -> String {

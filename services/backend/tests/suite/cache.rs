@@ -98,7 +98,7 @@ async fn a_cache_that_is_silent_is_not_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn tls_is_spoken_with_a_server_that_a_known_authority_vouches_for() {
+async fn a_login_is_told_to_a_server_that_a_known_authority_vouches_for() {
     let mut issuer = CertificateParams::default();
     issuer.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
     let issuer = CertifiedIssuer::self_signed(issuer, KeyPair::generate().unwrap()).unwrap();
@@ -106,15 +106,23 @@ async fn tls_is_spoken_with_a_server_that_a_known_authority_vouches_for() {
     let certificate =
         CertificateParams::new(vec!["localhost".into()]).unwrap().signed_by(&key, &issuer).unwrap();
     let redis = Redis::start(None, Some((&certificate.pem(), &key.serialize_pem())));
-    let url = format!("rediss://localhost:{}/0", redis.port);
+    let url = |login: &str| format!("rediss://{login}localhost:{}/0", redis.port);
+    let client = |login: &str| {
+        let known = TlsCertificates { client_tls: None, root_cert: Some(issuer.pem().into_bytes()) };
+        Client::build_with_tls(url(login), known).unwrap()
+    };
+    let mut administrator = client("").get_connection().unwrap();
+    let user = ["SETUSER", "platform-a", "on", ">pass/word", "~*", "+@all"];
+    redis::cmd("ACL").arg(&user).exec(&mut administrator).unwrap();
 
-    let known = TlsCertificates { client_tls: None, root_cert: Some(issuer.pem().into_bytes()) };
-    let cache = Cache::new(Client::build_with_tls(url.as_str(), known).unwrap()).unwrap();
+    let cache = Cache::new(client("platform-a:pass%2Fword@")).unwrap();
     cache.check().await.unwrap();
     cache.remember_whole("bucket/one/").await;
     assert!(cache.is_whole("bucket/one/").await);
 
-    let unknown = Cache::new(Client::open(url).unwrap()).unwrap();
-    let refused = unknown.check().await.unwrap_err();
-    assert!(refused.contains("certificate"), "{refused}");
+    let refused = |client| async { Cache::new(client).unwrap().check().await.unwrap_err() };
+    let wrong = refused(client("platform-a:other@")).await;
+    assert!(wrong.contains("uthentication"), "{wrong}");
+    let unknown = refused(Client::open(url("platform-a:pass%2Fword@")).unwrap()).await;
+    assert!(unknown.contains("certificate"), "{unknown}");
 }
