@@ -46,6 +46,7 @@ unit() {
 }
 
 cluster() {
+  ensure_cargo_tools "$FAKECLOUD_TOOL"
   environment_lock test
   keep "the tests' cluster" environment_up
   ((KEPT == 0)) || return 0

@@ -51,6 +51,15 @@ impl Fakecloud {
     /// # Errors
     /// When the program is missing or does not become ready; with the end of its log.
     pub async fn start() -> Result<Self> {
+        Self::start_listening("").await
+    }
+
+    /// The same; its databases and caches listen on that address of this machine, too. It still says of each that it
+    /// is at 127.0.0.1.
+    ///
+    /// # Errors
+    /// As [`Fakecloud::start`].
+    pub async fn start_listening(address: &str) -> Result<Self> {
         let mut directory = tempfile::Builder::new();
         // PostgreSQL, which never runs as root, passes through it.
         directory.prefix("fakecloud-").permissions(Permissions::from_mode(0o711));
@@ -59,6 +68,7 @@ impl Fakecloud {
             .args(["--addr=127.0.0.1:0".into(), format!("--region={REGION}"), "--log-level=warn".into()])
             .env("FAKECLOUD_CONTAINER_CLI", CONTAINER_CLI)
             .env("CONTAINERS", &directory.join("containers").display().to_string())
+            .env("LISTEN", address)
             // A database that was stopped has its data when it starts again, as on AWS.
             .env("FAKECLOUD_PERSIST_DB_VOLUMES", "1")
             .ending_by_itself()

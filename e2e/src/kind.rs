@@ -7,6 +7,7 @@ pub mod api;
 pub mod audit;
 pub mod aws;
 pub mod clip;
+pub mod gateway;
 pub mod helm;
 pub mod inventory;
 pub mod jobs;

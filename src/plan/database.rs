@@ -1,8 +1,11 @@
 //! The objects of a database: all of an embedded one, and the master's Secret of one in AWS.
 
-use super::{GeneratedSecret, Intent, environment, server, workload::pod};
+use super::{
+    GeneratedSecret, Intent, environment, server,
+    workload::{self, pod},
+};
 use crate::{
-    api::names,
+    api::{DatabaseDeletionPolicy, names},
     kinds::{Kind, ObjectKey},
     observe::Observed,
     platform::{Data, Embedded, Platform},
@@ -22,8 +25,17 @@ pub(super) fn add(platform: &Platform, observed: &Observed, intent: &mut Intent)
             // Its login is set in the database first; see `plan::login`.
             intent.kept.push(ObjectKey::new(Kind::Secret, platform.name.child(names::DATABASE)));
             if !spec.secrets_manager() {
+                let master = names::DATABASE_MASTER;
+                let owned = spec.deletion_policy != DatabaseDeletionPolicy::Retain;
+                intent.drafts.extend(workload::owned_secret(
+                    platform,
+                    master,
+                    names::DATABASE,
+                    owned,
+                    observed,
+                ));
                 intent.generate.push(GeneratedSecret {
-                    name: platform.name.child(names::DATABASE_MASTER),
+                    name: platform.name.child(master),
                     labels: platform.labels(names::DATABASE),
                     template: [("username", spec.master_username.as_str()), ("password", "{random}")]
                         .map(|(key, value)| (key.to_owned(), value.to_owned()))

@@ -195,6 +195,20 @@ fn a_policy_that_changes_changes_who_owns_the_password() {
     assert_eq!(cluster.field(Kind::StatefulSet, "tv-cache", when_deleted), Some(&json!("Retain")));
 }
 
+#[rstest]
+#[case::with_the_platform("Snapshot", true)]
+#[case::with_the_database("Delete", true)]
+#[case::never("Retain", false)]
+fn the_password_of_a_master_in_aws_goes(#[case] policy: &str, #[case] owned: bool) {
+    let database =
+        format!("{{provider: AWS, deletionPolicy: {policy}, aws: {{masterPassword: Kubernetes}}}}");
+    let mut cluster = Cluster::default();
+    cluster.converge(&resource(&format!("{{aws: {{region: eu-central-1}}, database: {database}}}")));
+    let owner = cluster.field(Kind::Secret, "tv-database-master", "/metadata/ownerReferences");
+    assert_eq!(owner.is_some(), owned);
+    assert!(cluster.keys().contains("Secret/tv-database-master"));
+}
+
 #[test]
 fn a_volume_grows_by_its_claim_and_the_template_stays() {
     let size = |size| {

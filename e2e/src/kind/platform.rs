@@ -74,6 +74,16 @@ impl Platform {
         Ok(())
     }
 
+    /// Sets an annotation of the platform.
+    ///
+    /// # Errors
+    /// When the API server refuses it.
+    pub async fn annotate(&self, annotation: &str, value: &str) -> Result<()> {
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {annotation: value}}}));
+        self.api.patch(&self.name, &PatchParams::default(), &patch).await?;
+        Ok(())
+    }
+
     /// The platform as it is now.
     ///
     /// # Errors

@@ -4,9 +4,11 @@
 //! - [`media`]: outputs of the private bucket under `/media`.
 //! - [`multipart`]: multipart uploads straight to S3.
 //! - [`changes`]: what changes in the catalogue, to whoever listens.
+//! - [`cache`]: which outputs are whole, for all replicas.
 
 pub mod api;
 pub mod auth;
+pub mod cache;
 pub mod changes;
 pub mod media;
 pub mod multipart;
@@ -21,6 +23,7 @@ use axum::{
     middleware::{self, Next},
     response::{IntoResponse, Response},
 };
+use cache::Cache;
 use catalog::{Catalog, Edit, Storage, StoreError};
 use changes::Changes;
 use http::{HeaderValue, StatusCode, header::CACHE_CONTROL};
@@ -72,6 +75,7 @@ pub struct Shared {
     token: ApiToken,
     limits: Limits,
     changes: Changes,
+    cache: Option<Cache>,
     whole_outputs: WholeOutputs,
     shutdown: Shutdown,
 }
@@ -98,6 +102,7 @@ impl App {
             limits: settings.limits,
             changes: Changes::listen(settings.catalog.clone(), shutdown.clone()),
             catalog: settings.catalog,
+            cache: settings.cache,
             storage: settings.storage,
             whole_outputs: WholeOutputs::default(),
             shutdown: shutdown.clone(),

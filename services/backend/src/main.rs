@@ -24,12 +24,13 @@ async fn main() -> ExitCode {
 
 async fn run(Start { env, shutdown, listener }: Start) -> anyhow::Result<()> {
     let settings = Settings::from_env(&env)?;
-    let catalog = settings.catalog.clone();
+    let (catalog, cache) = (settings.catalog.clone(), settings.cache.clone());
     let migrated = Arc::new(AtomicBool::new(false));
     tokio::spawn(until_migrated(catalog.clone(), migrated.clone()));
     let app = App::new(settings, &aws::sdk_config().await, &shutdown);
-    // A database that fails later takes no replica out of service: media play without it, and the API says 503.
-    let operations = Operations::default()
+    // A database or cache that fails later takes no replica out of service: media play without them, and the API says
+    // 503 without the first.
+    let mut operations = Operations::default()
         .check("schema", move || {
             let migrated = migrated.load(Ordering::Acquire);
             let waiting = "the schema is not migrated yet; the log says what it waits for";
@@ -39,6 +40,13 @@ async fn run(Start { env, shutdown, listener }: Start) -> anyhow::Result<()> {
             let catalog = catalog.clone();
             async move { catalog.check().await }
         });
+    if let Some(cache) = cache {
+        cache.register(operations.registry());
+        operations = operations.watch("cache", move || {
+            let cache = cache.clone();
+            async move { cache.check().await }
+        });
+    }
     serve(listener, operations.wrap(app.router(), &shutdown), &shutdown).await?;
     Ok(())
 }

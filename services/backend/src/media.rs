@@ -15,6 +15,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
+use catalog::StoreError;
 use contract::{
     Identity,
     job::{JOB_RECORD, PROGRESS_FILE, content_type},
@@ -32,7 +33,7 @@ const REMEMBERED: usize = 10_000;
 /// Longest key that S3 admits, in bytes.
 const MAX_KEY_BYTES: usize = 1024;
 
-/// Identities whose output is known to be whole, so that the database is asked once for each.
+/// Identities whose output is known to be whole, so that cache and database are asked once for each.
 #[derive(Default)]
 pub struct WholeOutputs(Mutex<HashSet<Identity>>);
 
@@ -170,7 +171,7 @@ async fn caching(app: &App, identity: &Identity, path: &str) -> &'static str {
     if app.whole_outputs.contains(identity) {
         return IMMUTABLE;
     }
-    match app.catalog.is_whole(identity).await {
+    match is_whole(app, identity).await {
         Ok(true) => {
             app.whole_outputs.insert(identity.clone());
             IMMUTABLE
@@ -181,6 +182,21 @@ async fn caching(app: &App, identity: &Identity, path: &str) -> &'static str {
             REVALIDATE
         }
     }
+}
+
+/// Asks the cache, if there is one, and then the database.
+async fn is_whole(app: &App, identity: &Identity) -> Result<bool, StoreError> {
+    let Some(cache) = &app.cache else { return app.catalog.is_whole(identity).await };
+    // Platforms may share a cache that is not the operator's, so the bucket is part of the name.
+    let folder = format!("{}/{}", app.storage.output_bucket, app.storage.output_folder(identity));
+    if cache.is_whole(&folder).await {
+        return Ok(true);
+    }
+    let whole = app.catalog.is_whole(identity).await?;
+    if whole {
+        cache.remember_whole(&folder).await;
+    }
+    Ok(whole)
 }
 
 fn respond(object: GetObjectOutput, path: &str, caching: &'static str, head: bool) -> Response {

@@ -1,5 +1,6 @@
 //! What the backend is told by environment variables; README.md lists them.
 
+use crate::cache::Cache;
 use catalog::{Catalog, Storage};
 use service_common::{Env, EnvError};
 use std::time::Duration;
@@ -25,6 +26,8 @@ pub struct Limits {
 pub struct Settings {
     /// The catalogue in `DATABASE_URL`.
     pub catalog: Catalog,
+    /// The cache of `CACHE_URL`, where there is one.
+    pub cache: Option<Cache>,
     /// Buckets and prefixes.
     pub storage: Storage,
     /// Queue of transcoding messages.
@@ -36,13 +39,14 @@ pub struct Settings {
 }
 
 impl Settings {
-    /// Reads the settings.
+    /// Reads the settings. Call it inside the tokio runtime.
     ///
     /// # Errors
     /// [`EnvError`], naming the first variable that is missing or wrong.
     pub fn from_env(env: &Env) -> Result<Self, EnvError> {
         Ok(Self {
             catalog: Catalog::from_env(env)?,
+            cache: Cache::from_env(env)?,
             storage: Storage::from_env(env)?,
             transcoding_queue_url: env.required("TRANSCODING_QUEUE_URL")?,
             api_token: env.required("API_TOKEN")?,

@@ -9,7 +9,10 @@ use axum::{
     routing::get,
 };
 use futures::future::BoxFuture;
-use http::{Method, StatusCode, header::CONTENT_TYPE};
+use http::{
+    HeaderValue, Method, StatusCode,
+    header::{CONNECTION, CONTENT_TYPE},
+};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{family::Family, gauge::Gauge, histogram::Histogram},
@@ -132,7 +135,8 @@ impl Operations {
             Router::new().route("/health", get(async || "ok")).route("/ready", get(ready)).with_state(shown);
         let metrics = Router::new().route("/metrics", get(metrics)).with_state(Arc::new(self.registry));
         let app = app.layer(CatchPanicLayer::custom(panicked));
-        (app.layer(middleware::from_fn_with_state(durations, observe)).merge(own), metrics)
+        let app = app.layer(middleware::from_fn_with_state(durations, observe));
+        (app.layer(middleware::from_fn_with_state(shutdown.clone(), release)).merge(own), metrics)
     }
 }
 
@@ -194,6 +198,16 @@ async fn observe(State(durations): State<RequestDurations>, request: Request, ne
     span.record("status", status);
     durations.get_or_create(&RequestLabels { method, path, status }).observe(elapsed.as_secs_f64());
     span.in_scope(|| tracing::debug!(elapsed_ms = elapsed.as_millis(), "answered"));
+    response
+}
+
+/// While the service drains, each answer ends its connection: the client's next one leads to another replica. One that
+/// is kept would be closed when the service stops, maybe just as a request comes on it, which then has no answer.
+async fn release(State(shutdown): State<Shutdown>, request: Request, next: Next) -> Response {
+    let mut response = next.run(request).await;
+    if shutdown.is_draining() {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 
@@ -268,6 +282,20 @@ mod tests {
         shutdown.begin().await;
         assert_eq!(fetch(&app, "/ready").await.0, StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(fetch(&app, "/health").await.0, StatusCode::OK);
+    }
+
+    #[tokio::test]
+    async fn answers_end_their_connections_while_the_service_drains() {
+        let shutdown = idle();
+        let app = Operations::default().wrap(Router::new().route("/", get(async || "hello")), &shutdown);
+        let connection = async || {
+            let answer = app.clone().oneshot(Request::get("/").body(Body::empty()).unwrap()).await.unwrap();
+            assert_eq!(answer.status(), StatusCode::OK);
+            answer.headers().get(CONNECTION).cloned()
+        };
+        assert_eq!(connection().await, None);
+        shutdown.begin().await;
+        assert_eq!(connection().await.unwrap(), "close");
     }
 
     #[tokio::test]

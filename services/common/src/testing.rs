@@ -15,8 +15,8 @@ use std::{
     env,
     fs::{self, Permissions},
     io::{Read, Write},
-    net::{TcpListener, TcpStream},
-    os::unix::fs::PermissionsExt,
+    net::{SocketAddr, TcpListener, TcpStream},
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, Command, Stdio},
     sync::OnceLock,
@@ -106,10 +106,7 @@ impl Postgres {
     /// Where PostgreSQL is not installed or does not start.
     #[must_use]
     pub fn start(tls: Option<(&str, &str)>) -> Self {
-        // The port is free now; that nobody else takes it in the meantime is likely, and checked by the start.
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
-        drop(listener);
+        let port = free_port();
         let mut settings = vec![
             "listen_addresses=127.0.0.1".to_owned(),
             "log_statement=all".to_owned(),
@@ -206,6 +203,59 @@ fn is_root() -> bool {
     status.lines().any(|line| line.starts_with("Uid:") && line.split_whitespace().nth(2) == Some("0"))
 }
 
+/// A Redis of the caller's own on a port of 127.0.0.1. It ends with this value.
+pub struct Redis {
+    _kept: Kept,
+    /// Its port.
+    pub port: u16,
+}
+
+impl Redis {
+    /// Starts one on the port, or on a free one. With that certificate and key, both in PEM, it speaks TLS only.
+    ///
+    /// # Panics
+    /// Where Redis is not installed or does not start.
+    #[must_use]
+    pub fn start(port: Option<u16>, tls: Option<(&str, &str)>) -> Self {
+        let directory = TempDir::with_prefix("redis-").expect("a temporary directory");
+        let port = port.unwrap_or_else(free_port);
+        // One program, which goes by its name: Debian's redis-tools has it so, and starts no server by itself.
+        let program = directory.path().join("redis-server");
+        symlink("/usr/bin/redis-check-rdb", &program).expect("a directory that can be written");
+        let mut server = Command::new(program);
+        server.args(["--bind", "127.0.0.1", "--save", "", "--dir"]).arg(directory.path());
+        if let Some((certificate, key)) = tls {
+            server.args(["--port", "0", "--tls-auth-clients", "no", "--tls-port", &port.to_string()]);
+            for (option, content) in [("--tls-cert-file", certificate), ("--tls-key-file", key)] {
+                let path = directory.path().join(&option[2..]);
+                fs::write(&path, content).expect("a directory that can be written");
+                server.arg(option).arg(path);
+            }
+        } else {
+            server.args(["--port", &port.to_string()]);
+        }
+        let kept = Kept::start(directory, &server).wait_until("Redis (apt-get install redis-tools)", || {
+            TcpStream::connect(("127.0.0.1", port)).is_ok()
+        });
+        Self { _kept: kept, port }
+    }
+
+    /// Ends it, and waits until nothing answers any more.
+    pub async fn stop(self) {
+        let port = self.port;
+        drop(self);
+        until("Redis is gone", START_DEADLINE, async || TcpStream::connect(("127.0.0.1", port)).is_err())
+            .await;
+    }
+}
+
+/// A port of 127.0.0.1 that is free now; that nobody else takes it in the meantime is likely, and checked by what is
+/// started there.
+fn free_port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    listener.local_addr().expect("a bound listener has an address").port()
+}
+
 /// The AWS emulator of this process.
 pub struct Cloud {
     /// Configuration of clients.
@@ -236,10 +286,7 @@ fn start_ministack() -> (Kept, String) {
          then set MINISTACK=V/bin/ministack",
     );
     let directory = TempDir::with_prefix("ministack-").expect("a temporary directory");
-    // The port is free now; that nobody else takes it in the meantime is likely, and checked by the start.
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let address = listener.local_addr().expect("a bound listener has an address");
-    drop(listener);
+    let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut command = Command::new(executable);
     command.envs([
         ("BIND_HOST", "127.0.0.1"),

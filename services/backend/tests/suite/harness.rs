@@ -2,7 +2,7 @@
 //! behind it.
 
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use backend::{App, migrate, settings::Settings};
+use backend::{App, cache::Cache, migrate, settings::Settings};
 use catalog::{Catalog, Report, Upload, Video, video::About};
 use contract::{
     Identity, JobRecord, JobState, Outcome, Reason, TerminationMessage, Work,
@@ -13,7 +13,11 @@ use http::{Method, StatusCode};
 use jiff::Timestamp;
 use reqwest::Response;
 use serde_json::{Value, json};
-use service_common::{Env, Shutdown, aws, http::Operations, testing};
+use service_common::{
+    Env, Shutdown, aws,
+    http::Operations,
+    testing::{self, Cloud},
+};
 use std::time::Duration;
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -24,10 +28,17 @@ pub const DEADLINE: Duration = Duration::from_secs(10);
 pub struct Backend {
     pub url: String,
     pub catalog: Catalog,
+    pub cache: Option<Cache>,
     pub shutdown: Shutdown,
     pub http: reqwest::Client,
     s3: aws_sdk_s3::Client,
     sqs: aws_sdk_sqs::Client,
+    places: Places,
+}
+
+#[derive(Clone)]
+struct Places {
+    database: String,
     input: String,
     output: String,
     queue: String,
@@ -35,23 +46,42 @@ pub struct Backend {
 
 impl Backend {
     pub async fn start() -> Self {
-        let database = testing::database().await;
+        Self::start_with(&[]).await
+    }
+
+    /// One that these variables are given, too.
+    pub async fn start_with(more: &[(&str, &str)]) -> Self {
         let cloud = testing::cloud().await;
-        let (input, output) = (cloud.bucket(true).await, cloud.bucket(false).await);
-        let queue = cloud.queue(30).await;
-        let env = Env::of([
-            ("DATABASE_URL", database.as_str()),
+        let places = Places {
+            database: testing::database().await,
+            input: cloud.bucket(true).await,
+            output: cloud.bucket(false).await,
+            queue: cloud.queue(30).await,
+        };
+        let backend = Self::serve(&cloud, places, more).await;
+        migrate(&backend.catalog).await.unwrap();
+        backend
+    }
+
+    /// Another one with the same places, but for what these variables say.
+    pub async fn replica(&self, more: &[(&str, &str)]) -> Self {
+        Self::serve(&testing::cloud().await, self.places.clone(), more).await
+    }
+
+    async fn serve(cloud: &Cloud, places: Places, more: &[(&str, &str)]) -> Self {
+        let given = [
+            ("DATABASE_URL", places.database.as_str()),
             ("DATABASE_MAX_CONNECTIONS", "5"),
-            ("INPUT_BUCKET", &input),
+            ("INPUT_BUCKET", &places.input),
             ("INPUT_PREFIX", "raw/"),
-            ("OUTPUT_BUCKET", &output),
+            ("OUTPUT_BUCKET", &places.output),
             ("OUTPUT_PREFIX", "out/"),
-            ("TRANSCODING_QUEUE_URL", &queue),
+            ("TRANSCODING_QUEUE_URL", &places.queue),
             ("API_TOKEN", TOKEN),
-        ]);
+        ];
+        let env = Env::of(given.into_iter().chain(more.iter().copied()));
         let settings = Settings::from_env(&env).unwrap();
-        let catalog = settings.catalog.clone();
-        migrate(&catalog).await.unwrap();
+        let (catalog, cache) = (settings.catalog.clone(), settings.cache.clone());
         let shutdown = Shutdown::new(Duration::ZERO, Duration::from_secs(5));
         let app = App::new(settings, &cloud.sdk, &shutdown);
         let router = Operations::default().wrap(app.router(), &shutdown);
@@ -60,7 +90,7 @@ impl Backend {
         let ending = shutdown.clone();
         tokio::spawn(async move { service_common::http::serve(listener, router, &ending).await });
         let (s3, sqs) = (aws::s3_client(&cloud.sdk), aws::sqs_client(&cloud.sdk));
-        Self { url, catalog, shutdown, http: reqwest::Client::new(), s3, sqs, input, output, queue }
+        Self { url, catalog, cache, shutdown, http: reqwest::Client::new(), s3, sqs, places }
     }
 
     pub async fn call(&self, method: Method, path: &str, token: Option<&str>) -> (StatusCode, Value) {
@@ -150,25 +180,25 @@ impl Backend {
     }
 
     pub async fn open_uploads_in_s3(&self) -> usize {
-        self.s3.list_multipart_uploads().bucket(&self.input).send().await.unwrap().uploads().len()
+        self.s3.list_multipart_uploads().bucket(&self.places.input).send().await.unwrap().uploads().len()
     }
 
     pub async fn source_bytes(&self, key: &str) -> Vec<u8> {
-        let object = self.s3.get_object().bucket(&self.input).key(key).send().await.unwrap();
+        let object = self.s3.get_object().bucket(&self.places.input).key(key).send().await.unwrap();
         object.body.collect().await.unwrap().to_vec()
     }
 
     pub async fn put_output(&self, identity: &Identity, path: &str, content: &'static str) {
         let key = format!("out/{identity}/{path}");
-        let put = self.s3.put_object().bucket(&self.output).key(key);
+        let put = self.s3.put_object().bucket(&self.places.output).key(key);
         put.body(content.as_bytes().to_vec().into()).send().await.unwrap();
     }
 
     /// Every version of every source, and every output.
     pub async fn objects(&self) -> Vec<String> {
-        let outputs = self.s3.list_objects_v2().bucket(&self.output).send().await.unwrap();
+        let outputs = self.s3.list_objects_v2().bucket(&self.places.output).send().await.unwrap();
         let mut keys: Vec<_> = outputs.contents().iter().map(|o| o.key().unwrap().to_owned()).collect();
-        let sources = self.s3.list_object_versions().bucket(&self.input).send().await.unwrap();
+        let sources = self.s3.list_object_versions().bucket(&self.places.input).send().await.unwrap();
         keys.extend(sources.versions().iter().map(|v| v.key().unwrap().to_owned()));
         keys.sort();
         keys
@@ -199,7 +229,7 @@ impl Backend {
 
     /// The message that stands on the transcoding queue.
     pub async fn transcoding_message(&self) -> String {
-        let receive = self.sqs.receive_message().queue_url(&self.queue).wait_time_seconds(5);
+        let receive = self.sqs.receive_message().queue_url(&self.places.queue).wait_time_seconds(5);
         let received = receive.send().await.unwrap();
         received.messages()[0].body().unwrap().to_owned()
     }
