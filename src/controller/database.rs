@@ -1,5 +1,7 @@
 //! The database in AWS within a reconcile: observed, changed and, in the end, removed.
 
+mod drill;
+
 use super::{
     brake::Brake,
     transcoding::{End, LET_GO, waiting},
@@ -10,7 +12,6 @@ use crate::{
         aws::{Applied, Passwords, apply_in_order},
         connection::{Connection, ConnectionError, Protocol, Target},
         master,
-        postgres::Existing,
     },
     aws::Account,
     kinds::PlatformKey,
@@ -21,7 +22,7 @@ use crate::{
         call::Call,
         login::Step,
         managed::{DataPlan, State},
-        rds::{Removal, teardown},
+        rds::{Removal, drill::Drill, teardown},
     },
     platform::Platform,
 };
@@ -47,6 +48,7 @@ pub(super) struct Database {
     observer: Databases,
     metrics: Metrics,
     brake: Brake,
+    drill_brake: Brake,
     memory: Mutex<HashMap<PlatformKey, Memory>>,
     changed: mpsc::UnboundedSender<PlatformKey>,
 }
@@ -71,6 +73,7 @@ impl Database {
             observer: Databases::default(),
             metrics,
             brake: Brake::default(),
+            drill_brake: Brake::default(),
             memory: Mutex::default(),
             changed,
         }
@@ -110,7 +113,8 @@ impl Database {
         plan: &DataPlan,
         account: Option<&Account>,
     ) -> Applied {
-        let busy = matches!(plan.state, State::Moving(_)) || !plan.calls.is_empty();
+        let drills = plan.drill.as_ref().is_some_and(Drill::is_busy);
+        let busy = matches!(plan.state, State::Moving(_)) || !plan.calls.is_empty() || drills;
         self.memory().entry(key.clone()).or_default().busy = busy;
         let (Some(account), false) = (account, plan.calls.is_empty()) else {
             self.brake.release(key);
@@ -146,8 +150,7 @@ impl Database {
             protocol: Protocol::Postgres,
         };
         let master = master::login(account, &secrets, &login.master);
-        let adopted = platform.database_in_aws().is_some_and(|it| it.adopt);
-        let existing = if adopted { Existing::HandOver } else { Existing::Grant };
+        let existing = drill::existing(platform);
         let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
         let written = written.map_err(|error| format!("the database's login: {error}"))?;
         if written {
@@ -243,6 +246,7 @@ impl Database {
     pub fn forget(&self, key: &PlatformKey) {
         self.memory().remove(key);
         self.brake.release(key);
+        self.drill_brake.release(key);
     }
 
     fn memory(&self) -> MutexGuard<'_, HashMap<PlatformKey, Memory>> {

@@ -5,6 +5,7 @@
 
 mod aurora;
 mod creation;
+pub mod drill;
 mod instance;
 mod removal;
 
@@ -57,6 +58,7 @@ pub fn plan(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>, no
         }
         planner.kept();
     }
+    planner.drill();
     planner.finish()
 }
 

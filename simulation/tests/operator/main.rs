@@ -6,4 +6,5 @@
 mod cache;
 mod cache_world;
 mod database;
+mod drill;
 mod world;

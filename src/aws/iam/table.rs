@@ -306,6 +306,8 @@ const DATABASES: &[Call] = &[
             ("rds:RestoreDBInstanceFromDBSnapshot", SNAPSHOTS),
             ("rds:RestoreDBInstanceFromDBSnapshot", GROUPS),
             TAG,
+            KEEP_MASTER,
+            TAG_MASTER,
         ],
     ),
     rds(
@@ -314,6 +316,8 @@ const DATABASES: &[Call] = &[
             ("rds:RestoreDBInstanceToPointInTime", SERVERS),
             ("rds:RestoreDBInstanceToPointInTime", GROUPS),
             TAG,
+            KEEP_MASTER,
+            TAG_MASTER,
         ],
     ),
     rds("ModifyDBInstance", &[("rds:ModifyDBInstance", OUR_SERVERS), ("rds:ModifyDBInstance", GROUPS)]),

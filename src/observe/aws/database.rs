@@ -11,6 +11,7 @@ use crate::{
             Database,
             instance::InstanceSetting,
             parameter_group::{self, Parameter, ParameterGroup},
+            scratch::{Mark, Scratch},
             subnet_group,
         },
     },
@@ -73,7 +74,8 @@ impl Databases {
             }
         };
         seen.failure = look.error.and_then(failed);
-        seen.resource = of_platform(&look.listing, platform, wanted);
+        seen.resource =
+            Database { drill: seen.resource.drill.take(), ..of_platform(&look.listing, platform, wanted) };
         if let Some(group) = seen.resource.parameter_groups.get_mut(&parameter_group::name(platform, wanted))
         {
             match self.parameters(account, wanted, &group.name).await {
@@ -114,7 +116,10 @@ impl Databases {
 /// What the status said before.
 fn before(status: Option<&DataStatus>) -> Seen<Database> {
     Seen {
-        resource: Database::default(),
+        resource: Database {
+            drill: status.and_then(|status| status.restore_drill.clone()),
+            ..Database::default()
+        },
         failure: None,
         identifier: status.and_then(|status| status.identifier.clone()),
         pending_since: status.and_then(|status| status.pending_since.as_ref()).map(|at| at.0),
@@ -130,12 +135,17 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
         !platform.uid.is_empty() && tags.get(names::TAG_UID) == Some(&platform.uid)
     };
     let named = |name: &String| *name == identifier || name == base;
+    let scratch = scratch(listing, wanted, tagged);
     let member_of = |cluster: &str| named(&cluster.to_owned());
     let instances = listing.instances.iter().filter(|(name, instance)| {
         let cluster = instance.settings.get(&InstanceSetting::Cluster);
-        tagged(&instance.tags) || named(name) || cluster.is_some_and(|cluster| member_of(cluster.text()))
+        let ours =
+            tagged(&instance.tags) || named(name) || cluster.is_some_and(|cluster| member_of(cluster.text()));
+        ours && !scratch.instances.contains_key(*name)
     });
-    let clusters = listing.clusters.iter().filter(|(name, cluster)| tagged(&cluster.tags) || named(name));
+    let clusters = listing.clusters.iter().filter(|(name, cluster)| {
+        (tagged(&cluster.tags) || named(name)) && !scratch.clusters.contains_key(*name)
+    });
     let group = parameter_group::name(platform, wanted);
     let subnets = subnet_group::name(platform);
     Database {
@@ -148,5 +158,27 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
             .map(|name| (name.clone(), ParameterGroup { name: name.clone(), parameters: None }))
             .collect(),
         subnet_group: listing.subnet_groups.get(&subnets).cloned(),
+        scratch: scratch.clone(),
+        drill: None,
+    }
+}
+
+/// What restore drills made. A drill deletes that without a snapshot: it has to be the platform's, and to have both
+/// mark and name of a drill.
+fn scratch(
+    listing: &rds::Listing,
+    wanted: &AwsDatabase,
+    tagged: impl Fn(&BTreeMap<String, String>) -> bool,
+) -> Scratch {
+    let mark = |name: &str, tags: &BTreeMap<String, String>| {
+        Mark::of(&wanted.base_identifier, name, tags).filter(|_| tagged(tags))
+    };
+    let instances =
+        listing.instances.iter().filter_map(|(name, it)| Some((mark(name, &it.tags)?, name, it.clone())));
+    let clusters =
+        listing.clusters.iter().filter_map(|(name, it)| Some((mark(name, &it.tags)?, name, it.clone())));
+    Scratch {
+        instances: instances.map(|(mark, name, it)| (name.clone(), (mark, it))).collect(),
+        clusters: clusters.map(|(mark, name, it)| (name.clone(), (mark, it))).collect(),
     }
 }
