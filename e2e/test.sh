@@ -63,7 +63,10 @@ case ${1:-all} in
     cluster
     ;;
   lint | unit | cluster) "$1" ;;
-  generate) step "generate" generate ;;
+  generate)
+    step "generate" generate
+    step "lives of the examples" generate_lives
+    ;;
   *) die "unknown part: $1" ;;
 esac
 verdict

@@ -109,6 +109,11 @@ generate() {
   helm-docs --chart-search-root "$REPO_DIR/charts"
 }
 
+# The stories of the examples' lives, which its unit test compares.
+generate_lives() {
+  UPDATE_DOCS=1 cargo test --quiet --locked --package simulation --test operator life >/dev/null
+}
+
 # write_whole FILE COMMAND...: the command's output into the file, unless the command fails.
 write_whole() {
   local file=$1 text
@@ -120,9 +125,9 @@ write_whole() {
 generated_current() {
   local before
   cd "$REPO_DIR"
-  before=$(hash_of crds charts src/apply/rds-ca.pem)
+  before=$(hash_of crds charts docs src/apply/rds-ca.pem)
   generate
-  [[ $(hash_of crds charts src/apply/rds-ca.pem) == "$before" ]] || die "generated files are out of date: run \`make generate\` and commit"
+  [[ $(hash_of crds charts docs src/apply/rds-ca.pem) == "$before" ]] || die "generated files are out of date: run \`make generate\` and commit"
 }
 
 # ---- tests

@@ -5,6 +5,7 @@
 
 mod brake;
 mod cache;
+mod data;
 mod database;
 pub mod events;
 mod finalize;

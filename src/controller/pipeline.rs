@@ -166,7 +166,7 @@ impl Pipeline {
         let account = account.ok().flatten();
         let mut aws = apply::aws::Outcome {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
-            database: self.database.apply(key, &platform, &plan.database, account.as_ref()).await,
+            database: self.database.apply(key, &plan.database, account.as_ref()).await,
             cache: self.cache.apply(key, &plan.cache, account.as_ref()).await,
             drill: Box::pin(self.database.drill(key, &platform, &plan.database, account.as_ref())).await,
         };

@@ -11,6 +11,7 @@ pub mod rds;
 pub mod s3;
 pub mod sqs;
 
+use crate::api::DataStatus;
 use jiff::Timestamp;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,6 +33,19 @@ pub struct Seen<T> {
     pub settled_generation: Option<i64>,
     /// Whether the server refused the login that the connection Secret holds.
     pub login_refused: bool,
+}
+
+impl<T: Default> Seen<T> {
+    /// Nothing is seen yet; this is what the status told.
+    #[must_use]
+    pub fn told_by(status: Option<&DataStatus>) -> Self {
+        Self {
+            identifier: status.and_then(|status| status.identifier.clone()),
+            pending_since: status.and_then(|status| status.pending_since.as_ref()).map(|at| at.0),
+            settled_generation: status.and_then(|status| status.settled_generation),
+            ..Self::default()
+        }
+    }
 }
 
 /// Why AWS could not be observed.

@@ -75,6 +75,19 @@ impl Default for State {
     }
 }
 
+/// How far the removal of a database or cache has come.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Removal {
+    /// It is gone, or let go of.
+    Done,
+    /// These calls are next.
+    Calls(Vec<Call>),
+    /// AWS is at it.
+    Waiting(String),
+    /// Someone must do something first.
+    HeldUp(String),
+}
+
 /// A change that waits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pending {

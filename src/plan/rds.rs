@@ -9,7 +9,7 @@ pub mod drill;
 mod instance;
 mod removal;
 
-pub use removal::{Removal, teardown};
+pub use removal::teardown;
 
 use super::{
     call::Call,
@@ -57,6 +57,9 @@ pub fn plan(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>, no
             Engine::Aurora { readers, .. } => planner.aurora(*readers),
         }
         planner.kept();
+    }
+    if !platform.suspended {
+        planner.stay_connected();
     }
     planner.drill();
     planner.finish()
@@ -139,11 +142,8 @@ impl<'a> Planner<'a> {
                 }
             }
         }
-        facts.identifier = in_use(
-            &self.identifier,
-            self.seen.identifier.as_ref(),
-            facts.state.as_deref().is_some_and(rds::serves),
-        );
+        let has_served = self.connection(&self.identifier).is_some();
+        self.plan.facts.identifier = in_use(&self.identifier, self.seen.identifier.as_ref(), has_served);
     }
 
     /// What was known stays as it is.
@@ -352,33 +352,43 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// How to connect to the server that is there.
+    /// Pods connect to the server that is wanted, as soon as it takes connections.
     fn connect(&mut self) {
-        let connection = match self.wanted.engine {
-            Engine::Instance { .. } => self.target_instance().and_then(|instance| {
-                let (host, port) = instance.endpoint.clone()?;
-                let master = self.master(instance.master_secret.as_ref());
-                let resource_id = instance.resource_id.clone();
-                rds::serves(&instance.status).then_some(Connection {
-                    resource_id,
-                    host,
-                    port,
-                    reader_host: None,
-                    master,
-                })
-            }),
-            Engine::Aurora { readers, .. } => self.target_cluster().and_then(|cluster| {
-                let (host, port) = cluster.endpoint.clone()?;
-                let master = self.master(cluster.master_secret.as_ref());
-                let resource_id = cluster.resource_id.clone();
-                let reader_host = cluster.reader_endpoint.clone().filter(|_| readers > 0);
+        self.plan.connection = self.connection(&self.identifier);
+    }
+
+    /// Until then they stay with the one that they have, which a restore replaces.
+    fn stay_connected(&mut self) {
+        let before = self.seen.identifier.as_ref().filter(|before| **before != self.identifier);
+        if self.plan.connection.is_none()
+            && let Some(connection) = before.and_then(|before| self.connection(before))
+        {
+            self.plan.connection = Some(connection);
+            if let State::Stuck { serves, .. } = &mut self.plan.state {
+                *serves = true;
+            }
+        }
+    }
+
+    fn connection(&self, identifier: &str) -> Option<Connection> {
+        let there = &self.seen.resource;
+        let (resource_id, endpoint, reader_host, master) = match self.wanted.engine {
+            Engine::Instance { .. } => {
+                let instance = there.instances.get(identifier).filter(|it| rds::serves(&it.status))?;
+                let Instance { resource_id, endpoint, master_secret, .. } = instance;
+                (resource_id, endpoint, None, self.master(master_secret.as_ref()))
+            }
+            Engine::Aurora { readers, .. } => {
+                let cluster = there.clusters.get(identifier)?;
                 let writer = cluster.members.iter().find(|(_, is_writer)| **is_writer)?.0;
-                let serves =
-                    self.seen.resource.instances.get(writer).is_some_and(|it| rds::serves(&it.status));
-                serves.then_some(Connection { resource_id, host, port, reader_host, master })
-            }),
+                there.instances.get(writer).filter(|it| rds::serves(&it.status))?;
+                let Cluster { resource_id, endpoint, reader_endpoint, master_secret, .. } = cluster;
+                let reader = reader_endpoint.clone().filter(|_| readers > 0);
+                (resource_id, endpoint, reader, self.master(master_secret.as_ref()))
+            }
         };
-        self.plan.connection = connection;
+        let (host, port) = endpoint.clone()?;
+        Some(Connection { resource_id: resource_id.clone(), host, port, reader_host, master })
     }
 
     fn master(&self, secret: Option<&rds::MasterSecret>) -> Master {
@@ -420,3 +430,6 @@ fn of_cluster(cluster: &Cluster) -> Server<'_> {
 pub fn master_secret_name(platform: &Platform) -> String {
     platform.name.child(names::DATABASE_MASTER)
 }
+
+#[cfg(test)]
+mod tests;

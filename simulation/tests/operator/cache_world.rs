@@ -29,7 +29,7 @@ use streaming_operator::{
     managed::{Seen, elasticache},
     metrics::Metrics,
     observe::{Observed, Reference, Referenced, aws::cache::Caches},
-    plan::{self, Plan, rds::Removal},
+    plan::{self, Plan, managed::Removal},
     platform::{Aws, Credentials, Platform},
     status::{self, View},
     validate::validate,
@@ -75,6 +75,11 @@ impl CacheWorld {
             "metadata": {"name": name, "namespace": "media", "uid": format!("uid-of-{name}"), "generation": 1},
             "spec": {"aws": {"region": REGION}, "cache": {"provider": "AWS", "aws": aws}},
         }));
+        Self::of(cloud, resource.unwrap()).await
+    }
+
+    /// Of this platform.
+    pub async fn of(cloud: Cloud, resource: StreamingPlatform) -> Self {
         let secrets = Secrets::default();
         let client = cluster(Arc::clone(&secrets));
         let accounts = Accounts::with_config(client.clone(), Metrics::default(), cloud.sdk_config(REGION));
@@ -87,7 +92,7 @@ impl CacheWorld {
         let account = accounts.account("media", &aws, None).await.unwrap();
         Self {
             cloud,
-            resource: resource.unwrap(),
+            resource,
             staged: None,
             changed_at: None,
             caches: Caches::default(),

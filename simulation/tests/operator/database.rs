@@ -309,6 +309,7 @@ async fn a_restore_brings_the_data_back_and_keeps_the_old_one_until_confirmed() 
         world.edit(|aws| aws["restore"] = json!({"name": "one", "time": good.to_string()}));
         world
             .until("restored", |world, pass| {
+                assert!(world.serves(), "pods stay with the old one");
                 pass.plan.database.calls.is_empty()
                     && world.condition().0 == "True"
                     && world.status().identifier.is_some_and(|it| it.ends_with("-one"))
@@ -420,6 +421,33 @@ async fn the_masters_login_is_where_rds_keeps_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_restored_gets_the_masters_password_of_its_own_platform() {
+    for spec in [INSTANCE, AURORA] {
+        let mut source = World::new(spec).await;
+        source.edit(|aws| aws["masterPassword"] = json!("Kubernetes"));
+        source.settle().await;
+        let from = identifier(&source);
+        source.rds(|rds, _| {
+            rds.instances.values_mut().for_each(|it| it.password = Some("another-one".to_owned()));
+            rds.clusters.values_mut().for_each(|it| it.password = Some("another-one".to_owned()));
+        });
+        tokio::time::advance(Duration::from_secs(3600)).await;
+        let mut world = World::in_cloud(source.cloud.clone(), "copy", spec).await;
+        world.edit(|aws| {
+            aws["masterPassword"] = json!("Kubernetes");
+            aws["restore"] = json!({"name": "one", "fromIdentifier": from, "latest": true});
+        });
+        world.settle().await;
+        let new = identifier(&world);
+        let password = world.rds(|rds, _| match rds.clusters.get(&new) {
+            Some(cluster) => cluster.password.clone(),
+            None => rds.instances[&new].password.clone(),
+        });
+        assert_eq!(password.as_deref(), Some("correct-horse"), "{spec}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
     let mut world = World::new(INSTANCE).await;
     world.settle().await;
@@ -429,6 +457,7 @@ async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
     world.edit(|aws| aws["restore"] = json!({"name": "one", "latest": true}));
     world.until("failed", |world, _| world.condition().1 == "Failed").await;
     assert!(world.condition().2.contains("restore again under another"), "{:?}", world.condition());
+    assert!(world.serves(), "pods stay with the old one");
     assert_eq!((world.status().identifier, world.status().kept), (Some(old.clone()), vec![old.clone()]));
     world.edit(|aws| aws["restore"]["name"] = json!("two"));
     world

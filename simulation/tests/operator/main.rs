@@ -7,4 +7,5 @@ mod cache;
 mod cache_world;
 mod database;
 mod drill;
+mod life;
 mod world;

@@ -2,7 +2,7 @@
 //! only that they are there.
 
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{Client, api::DynamicObject, client::Body};
 use simulation::{
     aws::{ACCOUNT, Call, Cloud, Place, rds::Rds},
@@ -22,10 +22,8 @@ use streaming_operator::{
     observe::{Observed, Reference, Referenced, aws::database::Databases},
     plan::{
         self, Plan, login,
-        rds::{
-            Removal,
-            drill::{Answer, Question, Step},
-        },
+        managed::Removal,
+        rds::drill::{Answer, Question, Step},
     },
     platform::{Aws, Credentials, Platform},
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
@@ -78,6 +76,11 @@ impl World {
             "metadata": {"name": name, "namespace": "media", "uid": format!("uid-of-{name}"), "generation": 1},
             "spec": {"aws": {"region": REGION}, "database": {"provider": "AWS", "aws": aws}},
         }));
+        Self::of(cloud, resource.unwrap()).await
+    }
+
+    /// Of this platform.
+    pub async fn of(cloud: Cloud, resource: StreamingPlatform) -> Self {
         let client = no_cluster();
         let accounts = Accounts::with_config(client.clone(), Metrics::default(), cloud.sdk_config(REGION));
         let aws = Aws {
@@ -89,7 +92,7 @@ impl World {
         let account = accounts.account("media", &aws, None).await.unwrap();
         Self {
             cloud,
-            resource: resource.unwrap(),
+            resource,
             account,
             login: None,
             answer: Answer::Passed,
@@ -135,9 +138,18 @@ impl World {
 
     /// The condition `DatabaseReady`: status, reason and message.
     pub fn condition(&self) -> (String, String, String) {
-        let conditions = self.resource.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
-        let found = conditions.iter().find(|it| it.type_ == "DatabaseReady").expect("a condition");
+        let found = self.condition_of("DatabaseReady");
         (found.status.clone(), found.reason.clone(), found.message.clone())
+    }
+
+    /// Whether the platform serves.
+    pub fn serves(&self) -> bool {
+        self.condition_of("Ready").status == "True"
+    }
+
+    fn condition_of(&self, kind: &str) -> &Condition {
+        let conditions = self.resource.status.as_ref().map(|it| it.conditions.as_slice()).unwrap_or_default();
+        conditions.iter().find(|it| it.type_ == kind).expect("a condition")
     }
 
     /// Actions that change something, in order; all of which went well unless `failed` is asked for.
@@ -187,6 +199,7 @@ impl World {
         let plan = plan::plan(&platform, &observed, self.now());
         let passwords = Passwords::new(self.client.clone(), "media");
         let applied = apply_in_order(&self.account, &passwords, &plan.database.calls).await;
+        self.databases.forget(&self.account, &plan.database.calls);
         if !plan.database.calls.is_empty() {
             self.changed_at = Some(Instant::now());
         }
@@ -213,8 +226,10 @@ impl World {
         match plan.database.drill.as_ref().map(|drill| &drill.step) {
             Some(Step::Calls(calls)) => {
                 let passwords = Passwords::new(self.client.clone(), "media");
-                self.changed_at = Some(Instant::now());
                 let applied = apply_in_order(&self.account, &passwords, calls).await;
+                if !calls.is_empty() {
+                    self.changed_at = Some(Instant::now());
+                }
                 Drilled { applied, answer: None }
             }
             Some(Step::Ask(question)) => {
@@ -302,7 +317,7 @@ pub fn settings() -> Settings {
     Settings {
         images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: Vec::new(),
-        allowed_roles: Vec::new(),
+        allowed_roles: vec!["*=arn:aws:iam::123456789012:role/*".parse().unwrap()],
         external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".to_owned()],
         watch_namespaces: Vec::new(),

@@ -46,14 +46,6 @@ pub struct Drilled {
     pub answer: Option<Answer>,
 }
 
-impl Drilled {
-    /// Nothing but a failure.
-    #[must_use]
-    pub fn of_failure(failure: Failure) -> Self {
-        Self { applied: Applied { changed: 0, failures: vec![failure] }, answer: None }
-    }
-}
-
 impl Outcome {
     /// How many calls changed something.
     #[must_use]

@@ -57,6 +57,11 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
             let request = account.rds.modify_db_instance().db_instance_identifier(identifier);
             outcome(request.master_user_password(password).apply_immediately(true).send().await)
         }
+        Call::SetClusterMasterPassword { identifier, secret } => {
+            let password = passwords.read(secret).await?;
+            let request = account.rds.modify_db_cluster().db_cluster_identifier(identifier);
+            outcome(request.master_user_password(password).apply_immediately(true).send().await)
+        }
         Call::RebootInstance { identifier } => {
             outcome(account.rds.reboot_db_instance().db_instance_identifier(identifier).send().await)
         }
@@ -450,11 +455,10 @@ async fn modify_cluster(
 
 /// Capacity, of which AWS takes single values too.
 fn scaling(settings: &Settings<ClusterSetting>) -> Option<ServerlessV2ScalingConfiguration> {
-    let number = |setting| settings.get(&setting).map(Value::number);
-    // Halves of a unit: exact in binary.
-    let units = |setting| number(setting).and_then(|it| i32::try_from(it).ok()).map(|it| f64::from(it) / 2.0);
+    let units = |setting| settings.get(&setting).and_then(|it| it.text().parse().ok());
     let (min, max) = (units(ClusterSetting::MinCapacity), units(ClusterSetting::MaxCapacity));
-    let pause = number(ClusterSetting::AutoPause).and_then(|it| i32::try_from(it).ok());
+    let pause = settings.get(&ClusterSetting::AutoPause).map(Value::number);
+    let pause = pause.and_then(|it| i32::try_from(it).ok());
     if min.is_none() && max.is_none() && pause.is_none() {
         return None;
     }

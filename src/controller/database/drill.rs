@@ -2,11 +2,7 @@
 
 use super::Database;
 use crate::{
-    apply::{
-        aws::{Drilled, Passwords, apply_in_order},
-        drill::ask,
-        postgres::Existing,
-    },
+    apply::{aws::Drilled, drill::ask, postgres::Existing},
     aws::Account,
     kinds::PlatformKey,
     plan::{
@@ -16,7 +12,6 @@ use crate::{
     platform::Platform,
 };
 use kube::Api;
-use tokio::time::Instant;
 use tracing::{info, warn};
 
 impl Database {
@@ -31,21 +26,11 @@ impl Database {
         let step = plan.drill.as_ref().map_or(&Step::Rest, |drill| &drill.step);
         let Some(account) = account else { return Drilled::default() };
         match step {
-            Step::Calls(calls) if !calls.is_empty() => {
-                if let Some(held) = self.drill_brake.holds(key, calls) {
-                    return Drilled::of_failure(held);
-                }
-                let passwords = Passwords::new(self.client.clone(), &platform.namespace);
-                let applied = apply_in_order(account, &passwords, calls).await;
-                self.memory().entry(key.clone()).or_default().changed_at = Some(Instant::now());
-                if applied.failures.is_empty() {
-                    self.drill_brake.made_calls(key, calls);
-                }
-                Drilled { applied, answer: None }
+            Step::Rest => {
+                Drilled { applied: self.apply_drill(key, &[], account).await, ..Drilled::default() }
             }
-            Step::Rest | Step::Calls(_) => {
-                self.drill_brake.release(key);
-                Drilled::default()
+            Step::Calls(calls) => {
+                Drilled { applied: self.apply_drill(key, calls, account).await, ..Drilled::default() }
             }
             Step::Ask(question) => {
                 let secrets = Api::namespaced(self.client.clone(), &platform.namespace);

@@ -15,7 +15,7 @@ pub enum ClusterSetting {
     Engine,
     /// Version of the engine.
     EngineVersion,
-    /// Least capacity of Serverless v2, in halves of an Aurora capacity unit.
+    /// Least capacity of Serverless v2, in Aurora capacity units; see [`capacity`].
     MinCapacity,
     /// Most capacity, likewise.
     MaxCapacity,
@@ -171,6 +171,13 @@ impl Cluster {
     }
 }
 
+/// A capacity in Aurora capacity units, of which AWS knows halves.
+#[must_use]
+pub fn capacity(halves: i64) -> Value {
+    let fraction = if halves % 2 == 0 { "" } else { ".5" };
+    Value::Text(format!("{}{fraction}", halves / 2))
+}
+
 /// What a cluster shall be.
 #[must_use]
 pub fn desired(database: &AwsDatabase, parameter_group: &str, subnet_group: Option<&str>) -> Settings<S> {
@@ -194,8 +201,8 @@ pub fn desired(database: &AwsDatabase, parameter_group: &str, subnet_group: Opti
         Engine::Instance { .. } => None,
     };
     if let Some(capacity) = capacity {
-        wanted.insert(S::MinCapacity, capacity.min_halves.into());
-        wanted.insert(S::MaxCapacity, capacity.max_halves.into());
+        wanted.insert(S::MinCapacity, self::capacity(capacity.min_halves));
+        wanted.insert(S::MaxCapacity, self::capacity(capacity.max_halves));
         let seconds =
             capacity.auto_pause_after.map(|after| i64::try_from(after.as_secs()).unwrap_or(i64::MAX));
         wanted.extend(seconds.map(|seconds| (S::AutoPause, seconds.into())));

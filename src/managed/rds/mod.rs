@@ -68,7 +68,7 @@ pub enum Origin {
         /// The Secret.
         secret: String,
     },
-    /// A restore. Where `secret` is set, the master's password becomes that of this Secret.
+    /// It is restored.
     Restored(RestoreSource),
     /// It is a member of a cluster.
     Member,
@@ -189,6 +189,13 @@ pub enum Call {
     /// Make the master's password that of a Secret in the platform's namespace.
     SetMasterPassword {
         /// The instance.
+        identifier: String,
+        /// The Secret.
+        secret: String,
+    },
+    /// The same for a cluster.
+    SetClusterMasterPassword {
+        /// The cluster.
         identifier: String,
         /// The Secret.
         secret: String,
@@ -343,6 +350,9 @@ impl fmt::Display for Call {
             }
             Self::SetMasterPassword { identifier, .. } => {
                 write!(f, "set the master's password of database instance {identifier}")
+            }
+            Self::SetClusterMasterPassword { identifier, .. } => {
+                write!(f, "set the master's password of Aurora cluster {identifier}")
             }
             Self::RebootInstance { identifier } => write!(f, "restart database instance {identifier}"),
             Self::StopInstance { identifier } => write!(f, "stop database instance {identifier}"),

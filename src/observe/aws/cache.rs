@@ -1,9 +1,12 @@
 //! What is there of one platform's cache.
 
-use super::{elasticache, inventory::Inventory};
+use super::{
+    elasticache,
+    inventory::{Believed, Inventory, Observation},
+};
 use crate::{
-    api::{DataStatus, StreamingPlatform, names},
-    aws::{Account, Circle},
+    api::{StreamingPlatform, names},
+    aws::Account,
     kinds::PlatformKey,
     managed::{
         Failure, Seen,
@@ -18,45 +21,22 @@ use crate::{
     platform::{AwsCache, Platform},
 };
 use jiff::Timestamp;
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
-
-/// How long tags and parameters are believed. They are only changed by hand or by us.
-const BELIEVED: Duration = Duration::from_secs(600);
 
 /// Observes caches in ElastiCache. Cheap to clone: clones share what they saw.
 #[derive(Clone, Default)]
 pub struct Caches {
     inventory: Inventory<elasticache::Listing>,
-    memory: Arc<Mutex<Memory>>,
+    tags: Believed<Tags>,
+    parameters: Believed<BTreeMap<String, Parameter>>,
 }
 
-/// What is read one by one, and when.
-#[derive(Default)]
-struct Memory {
-    /// By account and ARN.
-    tags: HashMap<(Circle, String), Tags>,
-    /// By account and name of the group.
-    parameters: HashMap<(Circle, String), (Instant, BTreeMap<String, Parameter>)>,
-}
-
+#[derive(Clone)]
 struct Tags {
-    read_at: Instant,
     /// When the resource was made: another of its name has other tags.
     of: Option<Timestamp>,
     tags: BTreeMap<String, String>,
-}
-
-/// What was observed, and who else should look again because of it.
-pub struct Observation {
-    /// What is there.
-    pub seen: Seen<Cache>,
-    /// Platforms of the same account for which something changed.
-    pub changed: BTreeSet<PlatformKey>,
 }
 
 impl Caches {
@@ -68,10 +48,9 @@ impl Caches {
         wanted: &AwsCache,
         account: Result<&Account, &Failure>,
         not_before: Instant,
-    ) -> Observation {
+    ) -> Observation<Cache> {
         let status = resource.status.as_ref().and_then(|status| status.cache.as_ref());
-        let mut seen = before(status);
-        let mut changed = BTreeSet::new();
+        let (mut seen, mut changed) = (Seen::told_by(status), BTreeSet::new());
         let account = match account {
             Ok(account) => account,
             Err(failure) => {
@@ -112,7 +91,8 @@ impl Caches {
         }
         let name = parameter_group::name(platform, wanted);
         if let Some(group) = there.parameter_groups.get_mut(&name) {
-            group.parameters = Some(self.parameters(account, &name).await?);
+            let read = || Box::pin(elasticache::parameters(account, &name));
+            group.parameters = Some(self.parameters.get(account, &name, read).await?);
         }
         Ok(())
     }
@@ -123,36 +103,19 @@ impl Caches {
         arn: &str,
         of: Option<Timestamp>,
     ) -> Result<BTreeMap<String, String>, String> {
-        let key = (account.circle(), arn.to_owned());
-        if let Some(known) = self.memory().tags.get(&key)
-            && known.of == of
-            && known.read_at.elapsed() < BELIEVED
-        {
-            return Ok(known.tags.clone());
+        if self.tags.last(account, arn).is_some_and(|known| known.of != of) {
+            self.tags.forget(account, arn);
         }
-        let read_at = Instant::now();
-        let tags = Box::pin(elasticache::tags(account, arn)).await?.unwrap_or_default();
-        self.memory().tags.insert(key, Tags { read_at, of, tags: tags.clone() });
-        Ok(tags)
-    }
-
-    async fn parameters(&self, account: &Account, name: &str) -> Result<BTreeMap<String, Parameter>, String> {
-        let key = (account.circle(), name.to_owned());
-        if let Some((at, parameters)) = self.memory().parameters.get(&key)
-            && at.elapsed() < BELIEVED
-        {
-            return Ok(parameters.clone());
-        }
-        let at = Instant::now();
-        let parameters = Box::pin(elasticache::parameters(account, name)).await?;
-        self.memory().parameters.insert(key, (at, parameters.clone()));
-        Ok(parameters)
+        let read = async || {
+            let tags = Box::pin(elasticache::tags(account, arn)).await?.unwrap_or_default();
+            Ok(Tags { of, tags })
+        };
+        Ok(self.tags.get(account, arn, read).await?.tags)
     }
 
     /// Platforms that the tags of these ARNs name.
     fn platforms(&self, account: &Account, arns: &BTreeSet<String>) -> BTreeSet<PlatformKey> {
-        let (circle, memory) = (account.circle(), self.memory());
-        let tags = arns.iter().filter_map(|arn| memory.tags.get(&(circle.clone(), arn.clone())));
+        let tags = arns.iter().filter_map(|arn| self.tags.last(account, arn));
         tags.filter_map(|Tags { tags, .. }| {
             Some(PlatformKey::new(tags.get(names::TAG_NAMESPACE)?, tags.get(names::TAG_PLATFORM)?))
         })
@@ -161,35 +124,17 @@ impl Caches {
 
     /// Forgets the tags and parameters that these calls changed.
     pub fn forget(&self, account: &Account, calls: &[call::Call]) {
-        let mut memory = self.memory();
         for call in calls {
             match call {
                 call::Call::ElastiCache(Call::Tag { arn, .. } | Call::Untag { arn, .. }) => {
-                    memory.tags.remove(&(account.circle(), arn.clone()));
+                    self.tags.forget(account, arn);
                 }
                 call::Call::ElastiCache(
                     Call::SetParameters { name, .. } | Call::ResetParameters { name, .. },
-                ) => {
-                    memory.parameters.remove(&(account.circle(), name.clone()));
-                }
+                ) => self.parameters.forget(account, name),
                 _ => {}
             }
         }
-    }
-
-    fn memory(&self) -> MutexGuard<'_, Memory> {
-        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
-        self.memory.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the status said before.
-fn before(status: Option<&DataStatus>) -> Seen<Cache> {
-    Seen {
-        identifier: status.and_then(|status| status.identifier.clone()),
-        pending_since: status.and_then(|status| status.pending_since.as_ref()).map(|at| at.0),
-        settled_generation: status.and_then(|status| status.settled_generation),
-        ..Seen::default()
     }
 }
 

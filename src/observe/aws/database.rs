@@ -1,48 +1,33 @@
 //! What is there of one platform's database.
 
-use super::{inventory::Inventory, rds};
+use super::{
+    inventory::{Believed, Inventory, Observation},
+    rds,
+};
 use crate::{
-    api::{DataStatus, StreamingPlatform, names},
-    aws::{Account, Circle},
-    kinds::PlatformKey,
+    api::{StreamingPlatform, names},
+    aws::Account,
     managed::{
         Failure, Seen,
         rds::{
-            Database,
+            Call, Database,
             instance::InstanceSetting,
             parameter_group::{self, Parameter, ParameterGroup},
             scratch::{Mark, Scratch},
             subnet_group,
         },
     },
+    plan::call,
     platform::{AwsDatabase, Platform},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::collections::{BTreeMap, BTreeSet};
 use tokio::time::Instant;
-
-/// How long the parameters of a group are believed. They are only changed by hand or by us.
-const PARAMETERS: Duration = Duration::from_secs(600);
 
 /// Observes databases in RDS. Cheap to clone: clones share what they saw.
 #[derive(Clone, Default)]
 pub struct Databases {
     inventory: Inventory<rds::Listing>,
-    parameters: Arc<Mutex<HashMap<(Circle, String), Group>>>,
-}
-
-/// The parameters of a group, and when they were read.
-type Group = (Instant, BTreeMap<String, Parameter>);
-
-/// What was observed, and who else should look again because of it.
-pub struct Observation {
-    /// What is there.
-    pub seen: Seen<Database>,
-    /// Platforms of the same account for which something changed.
-    pub changed: BTreeSet<PlatformKey>,
+    parameters: Believed<BTreeMap<String, Parameter>>,
 }
 
 impl Databases {
@@ -54,77 +39,58 @@ impl Databases {
         wanted: &AwsDatabase,
         account: Result<&Account, &Failure>,
         not_before: Instant,
-    ) -> Observation {
+    ) -> Observation<Database> {
         let status = resource.status.as_ref().and_then(|status| status.database.as_ref());
-        let mut seen = before(status);
+        let (mut seen, mut changed) = (Seen::<Database>::told_by(status), BTreeSet::new());
+        seen.resource.drill = status.and_then(|status| status.restore_drill.clone());
         let account = match account {
             Ok(account) => account,
             Err(failure) => {
                 seen.failure = Some(failure.clone());
-                return Observation { seen, changed: BTreeSet::new() };
+                return Observation { seen, changed };
             }
         };
         let failed = |message: String| Some(Failure { credentials: false, message });
-        let look = self.inventory.look(account, not_before, || Box::pin(rds::list(account))).await;
-        let look = match look {
-            Ok(look) => look,
-            Err(message) => {
-                seen.failure = failed(message);
-                return Observation { seen, changed: BTreeSet::new() };
+        match self.inventory.look(account, not_before, || Box::pin(rds::list(account))).await {
+            Ok(look) => {
+                seen.failure = look.error.and_then(failed);
+                let drill = seen.resource.drill.take();
+                seen.resource = Database { drill, ..of_platform(&look.listing, platform, wanted) };
+                if let Err(message) = self.complete(account, platform, wanted, &mut seen.resource).await {
+                    seen.failure = failed(message);
+                }
+                changed = look.before.map(|before| look.listing.changed_since(&before)).unwrap_or_default();
             }
-        };
-        seen.failure = look.error.and_then(failed);
-        seen.resource =
-            Database { drill: seen.resource.drill.take(), ..of_platform(&look.listing, platform, wanted) };
-        if let Some(group) = seen.resource.parameter_groups.get_mut(&parameter_group::name(platform, wanted))
-        {
-            match self.parameters(account, wanted, &group.name).await {
-                Ok(parameters) => group.parameters = Some(parameters),
-                Err(message) => seen.failure = failed(message),
-            }
+            Err(message) => seen.failure = failed(message),
         }
-        let changed = look.before.map(|before| look.listing.changed_since(&before)).unwrap_or_default();
         Observation { seen, changed }
     }
 
-    async fn parameters(
+    /// Adds what is not in the listing.
+    async fn complete(
         &self,
         account: &Account,
+        platform: &Platform,
         wanted: &AwsDatabase,
-        name: &str,
-    ) -> Result<BTreeMap<String, Parameter>, String> {
-        let key = (account.circle(), name.to_owned());
-        let memory = || self.parameters.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((at, parameters)) = memory().get(&key)
-            && at.elapsed() < PARAMETERS
-        {
-            return Ok(parameters.clone());
+        there: &mut Database,
+    ) -> Result<(), String> {
+        if let Some(group) = there.parameter_groups.get_mut(&parameter_group::name(platform, wanted)) {
+            let kind = parameter_group::kind(wanted);
+            let read = || Box::pin(rds::parameters(account, kind, &group.name));
+            group.parameters = Some(self.parameters.get(account, &group.name, read).await?);
         }
-        let at = Instant::now();
-        let parameters = Box::pin(rds::parameters(account, parameter_group::kind(wanted), name)).await?;
-        memory().insert(key, (at, parameters.clone()));
-        Ok(parameters)
+        Ok(())
     }
 
-    /// Forgets the parameters of a group that was changed.
-    pub fn forget_parameters(&self, account: &Account, name: &str) {
-        let key = (account.circle(), name.to_owned());
-        self.parameters.lock().unwrap_or_else(PoisonError::into_inner).remove(&key);
-    }
-}
-
-/// What the status said before.
-fn before(status: Option<&DataStatus>) -> Seen<Database> {
-    Seen {
-        resource: Database {
-            drill: status.and_then(|status| status.restore_drill.clone()),
-            ..Database::default()
-        },
-        failure: None,
-        identifier: status.and_then(|status| status.identifier.clone()),
-        pending_since: status.and_then(|status| status.pending_since.as_ref()).map(|at| at.0),
-        settled_generation: status.and_then(|status| status.settled_generation),
-        login_refused: false,
+    /// Forgets the parameters that these calls changed.
+    pub fn forget(&self, account: &Account, calls: &[call::Call]) {
+        for call in calls {
+            if let call::Call::Rds(Call::SetParameters { name, .. } | Call::ResetParameters { name, .. }) =
+                call
+            {
+                self.parameters.forget(account, name);
+            }
+        }
     }
 }
 

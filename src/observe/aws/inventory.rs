@@ -1,17 +1,23 @@
 //! Listings of accounts, shared: however many platforms an account has, one of them reads its pages and the
 //! others look at what it read.
 
-use crate::aws::{Account, Circle};
+use crate::{
+    aws::{Account, Circle},
+    kinds::PlatformKey,
+    managed::Seen,
+};
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     future::Future,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 /// How long a listing that failed is not tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How long it is believed what is read one by one.
+const BELIEVED: Duration = Duration::from_secs(600);
 
 /// Listings by account. Cheap to clone: clones share them.
 #[derive(Debug)]
@@ -31,6 +37,15 @@ struct Read<L> {
     listing: Option<Arc<L>>,
     /// Why the last read failed.
     error: Option<String>,
+}
+
+/// What was observed of one platform's, and who else should look again because of it.
+#[derive(Clone, Debug)]
+pub struct Observation<T> {
+    /// What is there.
+    pub seen: Seen<T>,
+    /// Platforms of the same account for which something changed.
+    pub changed: BTreeSet<PlatformKey>,
 }
 
 /// A listing, and what stood there before where it was read just now.
@@ -98,5 +113,65 @@ impl<L> Inventory<L> {
             Some(listing) => Ok(Look { listing, error, before }),
             None => Err(error.unwrap_or_else(|| "nothing was read".to_owned())),
         }
+    }
+}
+
+/// What is read one by one, and believed for ten minutes: it is only changed by hand or by us. Cheap to clone:
+/// clones share it.
+#[derive(Debug)]
+pub struct Believed<V> {
+    read: Arc<Mutex<ByName<V>>>,
+}
+
+/// By account and name, with when it was read.
+type ByName<V> = HashMap<(Circle, String), (Instant, V)>;
+
+impl<V> Clone for Believed<V> {
+    fn clone(&self) -> Self {
+        Self { read: Arc::clone(&self.read) }
+    }
+}
+
+impl<V> Default for Believed<V> {
+    fn default() -> Self {
+        Self { read: Arc::default() }
+    }
+}
+
+impl<V: Clone> Believed<V> {
+    /// What is believed of a name in an account, or is read now.
+    ///
+    /// # Errors
+    /// Why it can't be read.
+    pub async fn get<F>(&self, account: &Account, name: &str, read: impl FnOnce() -> F) -> Result<V, String>
+    where
+        F: Future<Output = Result<V, String>>,
+    {
+        let key = (account.circle(), name.to_owned());
+        if let Some((at, value)) = self.read().get(&key)
+            && at.elapsed() < BELIEVED
+        {
+            return Ok(value.clone());
+        }
+        let at = Instant::now();
+        let value = read().await?;
+        self.read().insert(key, (at, value.clone()));
+        Ok(value)
+    }
+
+    /// What was read of a name, however long ago.
+    #[must_use]
+    pub fn last(&self, account: &Account, name: &str) -> Option<V> {
+        self.read().get(&(account.circle(), name.to_owned())).map(|(_, value)| value.clone())
+    }
+
+    /// Forgets what was changed.
+    pub fn forget(&self, account: &Account, name: &str) {
+        self.read().remove(&(account.circle(), name.to_owned()));
+    }
+
+    fn read(&self) -> MutexGuard<'_, ByName<V>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         Settings, Value,
         rds::{
             MasterSecret, Parameters,
-            cluster::{Cluster, ClusterSetting},
+            cluster::{self, Cluster, ClusterSetting},
             instance::{Instance, InstanceSetting},
             parameter_group::{GroupKind, Parameter},
             subnet_group::SubnetGroup,
@@ -371,9 +371,9 @@ fn cluster_settings(it: &DbCluster) -> Settings<ClusterSetting> {
     settings.extend(texts.into_iter().filter_map(|(setting, text)| Some((setting, text?.into()))));
     if let Some(scaling) = &it.serverless_v2_scaling_configuration {
         #[expect(clippy::cast_possible_truncation, reason = "at most 256 units, in halves")]
-        let halves = |units: f64| (units * 2.0).round() as i64;
-        let min = scaling.min_capacity.map(|units| (S::MinCapacity, halves(units).into()));
-        let max = scaling.max_capacity.map(|units| (S::MaxCapacity, halves(units).into()));
+        let capacity = |units: f64| cluster::capacity((units * 2.0).round() as i64);
+        let min = scaling.min_capacity.map(|units| (S::MinCapacity, capacity(units)));
+        let max = scaling.max_capacity.map(|units| (S::MaxCapacity, capacity(units)));
         let pause = scaling.seconds_until_auto_pause;
         let pause = pause.map(|seconds| (S::AutoPause, i64::from(seconds).into()));
         settings.extend(min.into_iter().chain(max).chain(pause));

@@ -8,8 +8,7 @@ use crate::{
     },
     plan::{
         call,
-        managed::{Owner, owner},
-        rds::Removal,
+        managed::{Owner, Removal, owner},
     },
     platform::{AwsCache, Platform},
 };

@@ -12,7 +12,7 @@ use crate::{
     observe::Observed,
     plan::{
         call,
-        rds::Removal,
+        managed::Removal,
         testing::{from_spec, settings},
     },
     validate::validate,

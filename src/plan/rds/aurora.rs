@@ -37,6 +37,7 @@ impl Planner<'_> {
             return;
         }
         self.tag(&of_cluster(cluster));
+        self.set_master_password(&of_cluster(cluster));
         let changes = self.possible(changes);
         let (version, group) =
             (cluster::ClusterSetting::EngineVersion, cluster::ClusterSetting::ParameterGroup);

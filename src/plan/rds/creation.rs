@@ -1,11 +1,11 @@
 //! What a new server is made from, and what it needs afterwards.
 
-use super::{Planner, master_secret_name};
+use super::{Planner, Server, master_secret_name};
 use crate::{
     api::{ConditionReason, names},
-    managed::rds::{self, Origin, instance::Instance},
+    managed::rds::{self, Origin},
     plan::managed::tags,
-    platform::database::{Restore, RestoreSource},
+    platform::database::{Engine, Restore, RestoreSource},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -62,12 +62,15 @@ impl Planner<'_> {
     }
 
     /// A restored database has the master's password of its source.
-    pub(super) fn set_master_password(&mut self, instance: &Instance) {
-        if instance.tags.contains_key(names::TAG_MASTER) {
-            let secret = master_secret_name(self.platform);
-            self.call(rds::Call::SetMasterPassword { identifier: instance.identifier.clone(), secret });
+    pub(super) fn set_master_password(&mut self, server: &Server<'_>) {
+        if server.tags.contains_key(names::TAG_MASTER) {
+            let (identifier, secret) = (self.identifier.clone(), master_secret_name(self.platform));
+            self.call(match self.wanted.engine {
+                Engine::Instance { .. } => rds::Call::SetMasterPassword { identifier, secret },
+                Engine::Aurora { .. } => rds::Call::SetClusterMasterPassword { identifier, secret },
+            });
             let keys = BTreeSet::from([names::TAG_MASTER.to_owned()]);
-            self.call(rds::Call::Untag { arn: instance.arn.clone(), keys });
+            self.call(rds::Call::Untag { arn: server.arn.to_owned(), keys });
         }
     }
 }

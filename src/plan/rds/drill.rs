@@ -294,11 +294,11 @@ impl Planner<'_> {
         let from = Some(self.identifier.clone());
         let origin = Origin::Restored(RestoreSource::PointInTime { from, time: None });
         let mut tags = self.drill_tags(mark);
+        if !self.wanted.secrets_manager() {
+            tags.insert(names::TAG_MASTER.to_owned(), "unset".to_owned());
+        }
         match &self.wanted.engine {
             Engine::Instance { .. } => {
-                if !self.wanted.secrets_manager() {
-                    tags.insert(names::TAG_MASTER.to_owned(), "unset".to_owned());
-                }
                 let mut settings = self.wanted_instance();
                 settings.extend([
                     (InstanceSetting::MultiAz, false.into()),
@@ -333,13 +333,12 @@ impl Planner<'_> {
         };
         if instance.tags.contains_key(names::TAG_MASTER) {
             let message = format!("the master's password of {identifier} is set");
-            if instance.phase() != Phase::Settled {
-                return Next::Wait(message);
-            }
             let (identifier, secret) = (identifier.clone(), master_secret_name(self.platform));
-            let keys = BTreeSet::from([names::TAG_MASTER.to_owned()]);
-            let untag = rds::Call::Untag { arn: instance.arn.clone(), keys };
-            return Next::Calls(message, vec![rds::Call::SetMasterPassword { identifier, secret }, untag]);
+            let set = rds::Call::SetMasterPassword { identifier, secret };
+            return match instance.phase() {
+                Phase::Settled => Next::Calls(message, vec![set, untag_master(&instance.arn)]),
+                _ => Next::Wait(message),
+            };
         }
         let (resource_id, master) =
             (instance.resource_id.clone(), self.master(instance.master_secret.as_ref()));
@@ -368,8 +367,13 @@ impl Planner<'_> {
             let identifier = identifier.clone();
             calls.push(rds::Call::ModifyCluster { identifier, settings, immediately: true });
         }
+        if cluster.tags.contains_key(names::TAG_MASTER) {
+            let (identifier, secret) = (identifier.clone(), master_secret_name(self.platform));
+            calls.push(rds::Call::SetClusterMasterPassword { identifier, secret });
+            calls.push(untag_master(&cluster.arn));
+        }
         if !calls.is_empty() && cluster.phase() == Phase::Settled {
-            return Next::Calls(format!("{identifier} gets its instance"), calls);
+            return Next::Calls(format!("{identifier} gets its instance and its master"), calls);
         }
         let Some(member) = member else { return Next::Wait(format!("{identifier} is {status}")) };
         if let Some(next) = unusable(&member.identifier, &member.status, member.phase()) {
@@ -419,6 +423,11 @@ fn unusable(identifier: &str, status: &str, phase: Phase) -> Option<Next> {
             Some(Next::Fail(format!("the restored {identifier} is {status}, and not by the operator")))
         }
     }
+}
+
+fn untag_master(arn: &str) -> rds::Call {
+    let keys = BTreeSet::from([names::TAG_MASTER.to_owned()]);
+    rds::Call::Untag { arn: arn.to_owned(), keys }
 }
 
 fn whole_seconds(time: Timestamp) -> Timestamp {

@@ -34,7 +34,7 @@ impl Planner<'_> {
         self.connect();
         if self.settled(&of_instance(instance), instance.phase()) || heals(instance, &changes) {
             self.tag(&of_instance(instance));
-            self.set_master_password(instance);
+            self.set_master_password(&of_instance(instance));
             self.change_instance(instance, &wanted, changes);
         }
     }

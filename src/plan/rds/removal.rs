@@ -14,7 +14,7 @@ use crate::{
     },
     plan::{
         call::Call,
-        managed::{Owner, State, owner},
+        managed::{Owner, Removal, State, owner},
     },
     platform::{
         Platform,
@@ -23,19 +23,6 @@ use crate::{
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// How far the removal of a database has come.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Removal {
-    /// It is gone, or let go of.
-    Done,
-    /// These calls are next.
-    Calls(Vec<Call>),
-    /// AWS is at it.
-    Waiting(String),
-    /// Someone must do something first.
-    HeldUp(String),
-}
 
 /// The next step of removing everything of a platform's database, as `deletionPolicy` says.
 #[must_use]
