@@ -369,6 +369,7 @@ async fn a_restore_drill_asks_the_copy_and_leaves_only_the_database() -> Result<
 
     let query = "SELECT count(*) FROM videos WHERE title = 'lost'";
     scene.change(|database| database["aws"]["restoreDrill"] = drill(query)).await?;
+    scene.settled().await?;
     let failed = scene.drill_due_since("2026-01-01T00:00:00Z").await?;
     assert!(!failed.passed && failed.message.ends_with("is 0"), "{failed:?}");
     scene.only(&[&database]).await?;
