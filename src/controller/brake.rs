@@ -42,3 +42,29 @@ impl Brake {
         self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::managed::rds;
+
+    fn stop(identifier: &str) -> Vec<Call> {
+        vec![Call::Rds(rds::Call::StopInstance { identifier: identifier.to_owned() })]
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_same_calls_wait_a_minute_and_others_do_not() {
+        let (brake, key) = (Brake::default(), PlatformKey::new("media", "tv"));
+        assert_eq!(brake.holds(&key, &stop("a")), None);
+        brake.made_calls(&key, &stop("a"));
+        let held = brake.holds(&key, &stop("a")).expect("it was just made");
+        assert!(held.waiting && held.message.contains("database instance a"), "{held:?}");
+        assert_eq!(brake.holds(&key, &stop("b")), None, "other calls");
+        assert_eq!(brake.holds(&PlatformKey::new("media", "two"), &stop("a")), None, "another platform");
+        tokio::time::advance(SETTLING).await;
+        assert_eq!(brake.holds(&key, &stop("a")), None, "it may be made again");
+        brake.made_calls(&key, &stop("a"));
+        brake.release(&key);
+        assert_eq!(brake.holds(&key, &stop("a")), None, "nothing was to be done in between");
+    }
+}

@@ -7,7 +7,10 @@ use simulation::aws::{
     rds::{Rds, Subnet},
 };
 use std::time::Duration;
-use streaming_operator::{api::names, apply::master, plan::managed::Master};
+use streaming_operator::{
+    api::names, apply::master, observe::aws::database::Databases, plan::managed::Master,
+};
+use tokio::time::Instant;
 
 const INSTANCE: &str = "engine: PostgreSQL";
 const AURORA: &str = "{engine: AuroraPostgreSQL, serverless: {minACU: '0.5', maxACU: '4'}, readers: 1}";
@@ -32,10 +35,10 @@ async fn an_instance_is_made_and_costs_nothing_while_it_idles() {
     let made = world.cloud.calls().len();
     world.idle(2).await;
     assert_eq!(world.changes().len(), 2, "{:?}", world.changes_since(2));
-    // One listing a minute: instances, clusters, subnet groups, two kinds of parameter groups; and the
-    // parameters of the group every ten minutes.
+    // One listing a minute: instances, clusters, subnet groups, two kinds of parameter groups and their events;
+    // and the parameters of the group every hour.
     let reads = world.cloud.calls().len() - made;
-    assert!(reads <= 120 * 5 + 12 * 5, "{reads} calls in 120 idle minutes");
+    assert!(reads <= 120 * 6 + 3 * 5, "{reads} calls in 120 idle minutes");
 }
 
 #[tokio::test(start_paused = true)]
@@ -170,6 +173,60 @@ async fn drift_is_undone_within_a_minute_or_told() {
             assert!(world.condition().2.contains("backup.retentionDays"), "{:?}", world.condition());
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn parameters_that_someone_sets_are_reset_within_a_minute() {
+    let mut world = World::new(INSTANCE).await;
+    world.settle().await;
+    world.idle(1).await;
+    let (name, made) = ("tv-4s4wk5wzjc-postgres16", world.changes().len());
+    let console = aws_sdk_rds::Client::new(&world.cloud.sdk_config(crate::world::REGION));
+    let parameter = aws_sdk_rds::types::Parameter::builder()
+        .parameter_name("log_min_duration_statement")
+        .parameter_value("1")
+        .apply_method(aws_sdk_rds::types::ApplyMethod::Immediate)
+        .build();
+    let request = console.modify_db_parameter_group().db_parameter_group_name(name).parameters(parameter);
+    request.send().await.unwrap();
+    tokio::time::advance(Duration::from_secs(60)).await;
+    world.reconcile().await;
+    assert_eq!(world.changes_since(made), ["rds:ModifyDBParameterGroup", "rds:ResetDBParameterGroup"]);
+}
+
+/// A listing has pages of a hundred; parameters are read group by group, once an hour where nobody changes them.
+#[tokio::test(start_paused = true)]
+async fn a_thousand_platforms_cost_the_pages_of_one_listing_a_minute() {
+    let mut world = World::new(INSTANCE).await;
+    world.settle().await;
+    let own = identifier(&world);
+    world.rds(|rds, _| {
+        let (instance, group) =
+            (rds.instances[&own].clone(), rds.groups.groups["tv-4s4wk5wzjc-postgres16"].clone());
+        for number in 1..1000 {
+            let name = format!("of-{number:04}");
+            let mut instance = instance.clone();
+            instance.identifier.clone_from(&name);
+            rds.instances.insert(name, instance);
+            rds.groups.groups.insert(format!("of-{number:04}"), group.clone());
+        }
+    });
+    let databases = Databases::default();
+    let (platform, before) = (world.platform(), world.cloud.calls().len());
+    for number in 0..1000 {
+        let mut platform = platform.clone();
+        platform.uid = format!("uid-{number}");
+        let not_before = Instant::now() - Duration::from_secs(60);
+        let wanted = platform.database_in_aws().unwrap();
+        let account = Ok(&world.account);
+        let observed = databases.observe(&world.resource, &platform, wanted, account, not_before).await;
+        assert_eq!(observed.seen.failure, None);
+    }
+    let calls = world.cloud.calls().split_off(before);
+    let of = |action: &str| calls.iter().filter(|call| call.action == action).count();
+    assert_eq!((of("rds:DescribeDBInstances"), of("rds:DescribeDBParameterGroups")), (10, 11));
+    let parameters = of("rds:DescribeDBParameters");
+    assert_eq!(calls.len() - parameters, 10 + 11 + 4, "and one page of all else");
 }
 
 #[tokio::test(start_paused = true)]

@@ -61,7 +61,7 @@ impl Life {
             "# The life of `examples/{name}.yaml`, call by call\n\n\
              What the operator calls in AWS at each step: every call that changes something, with the time since the\n\
              step began, and how many that only read. The account is the stateful fake of `simulation/`; its times are\n\
-             of the order of AWS's. It is looked at every 15 s while something moves, else once a minute, by five\n\
+             of the order of AWS's. It is looked at every 15 s while something moves, else once a minute, by six\n\
              descriptions of RDS and seven of ElastiCache, which all platforms of an account share. Written by\n\
              `simulation/tests/operator/life.rs`, which fails when a call changes.\n"
         );

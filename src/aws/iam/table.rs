@@ -280,6 +280,7 @@ const DATABASES: &[Call] = &[
     rds("DescribeDBClusters", &[("rds:DescribeDBClusters", On::Rds(&["cluster"]))]),
     rds("DescribeDBSubnetGroups", &[("rds:DescribeDBSubnetGroups", On::Rds(&["subgrp"]))]),
     rds("DescribeDBParameterGroups", &[("rds:DescribeDBParameterGroups", On::Rds(&["pg"]))]),
+    rds("DescribeEvents", &[("rds:DescribeEvents", On::Rds(&["*"]))]),
     rds(
         "DescribeDBClusterParameterGroups",
         &[("rds:DescribeDBClusterParameterGroups", On::Rds(&["cluster-pg"]))],

@@ -2,7 +2,7 @@
 
 use super::{
     elasticache,
-    inventory::{Believed, Inventory, Observation},
+    inventory::{Ask, BELIEVED, Believed, Inventory, Observation},
 };
 use crate::{
     api::{StreamingPlatform, names},
@@ -28,15 +28,8 @@ use tokio::time::Instant;
 #[derive(Clone, Default)]
 pub struct Caches {
     inventory: Inventory<elasticache::Listing>,
-    tags: Believed<Tags>,
+    tags: Believed<BTreeMap<String, String>>,
     parameters: Believed<BTreeMap<String, Parameter>>,
-}
-
-#[derive(Clone)]
-struct Tags {
-    /// When the resource was made: another of its name has other tags.
-    of: Option<Timestamp>,
-    tags: BTreeMap<String, String>,
 }
 
 impl Caches {
@@ -91,8 +84,9 @@ impl Caches {
         }
         let name = parameter_group::name(platform, wanted);
         if let Some(group) = there.parameter_groups.get_mut(&name) {
+            let ask = Ask { name: &name, of: None, lasts: BELIEVED };
             let read = || Box::pin(elasticache::parameters(account, &name));
-            group.parameters = Some(self.parameters.get(account, &name, read).await?);
+            group.parameters = Some(self.parameters.get(account, ask, read).await?);
         }
         Ok(())
     }
@@ -103,20 +97,16 @@ impl Caches {
         arn: &str,
         of: Option<Timestamp>,
     ) -> Result<BTreeMap<String, String>, String> {
-        if self.tags.last(account, arn).is_some_and(|known| known.of != of) {
-            self.tags.forget(account, arn);
-        }
-        let read = async || {
-            let tags = Box::pin(elasticache::tags(account, arn)).await?.unwrap_or_default();
-            Ok(Tags { of, tags })
-        };
-        Ok(self.tags.get(account, arn, read).await?.tags)
+        // Another one of its name has other tags.
+        let ask = Ask { name: arn, of, lasts: BELIEVED };
+        let read = async || Ok(Box::pin(elasticache::tags(account, arn)).await?.unwrap_or_default());
+        self.tags.get(account, ask, read).await
     }
 
     /// Platforms that the tags of these ARNs name.
     fn platforms(&self, account: &Account, arns: &BTreeSet<String>) -> BTreeSet<PlatformKey> {
         let tags = arns.iter().filter_map(|arn| self.tags.last(account, arn));
-        tags.filter_map(|Tags { tags, .. }| {
+        tags.filter_map(|tags| {
             Some(PlatformKey::new(tags.get(names::TAG_NAMESPACE)?, tags.get(names::TAG_PLATFORM)?))
         })
         .collect()

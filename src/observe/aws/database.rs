@@ -1,7 +1,7 @@
 //! What is there of one platform's database.
 
 use super::{
-    inventory::{Believed, Inventory, Observation},
+    inventory::{Ask, BELIEVED, Believed, Inventory, Observation},
     rds,
 };
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
         rds::{
             Call, Database,
             instance::InstanceSetting,
-            parameter_group::{self, Parameter, ParameterGroup},
+            parameter_group::{self, GroupKind, Parameter, ParameterGroup},
             scratch::{Mark, Scratch},
             subnet_group,
         },
@@ -20,8 +20,15 @@ use crate::{
     plan::call,
     platform::{AwsDatabase, Platform},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use jiff::Timestamp;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 use tokio::time::Instant;
+
+/// How long the parameters of an instance's group are believed: events tell when they change.
+const WITH_EVENTS: Duration = Duration::from_secs(3600);
 
 /// Observes databases in RDS. Cheap to clone: clones share what they saw.
 #[derive(Clone, Default)]
@@ -56,7 +63,10 @@ impl Databases {
                 seen.failure = look.error.and_then(failed);
                 let drill = seen.resource.drill.take();
                 seen.resource = Database { drill, ..of_platform(&look.listing, platform, wanted) };
-                if let Err(message) = self.complete(account, platform, wanted, &mut seen.resource).await {
+                let changed_groups = &look.listing.changed_groups;
+                if let Err(message) =
+                    self.complete(account, platform, wanted, changed_groups, &mut seen.resource).await
+                {
                     seen.failure = failed(message);
                 }
                 changed = look.before.map(|before| look.listing.changed_since(&before)).unwrap_or_default();
@@ -72,12 +82,15 @@ impl Databases {
         account: &Account,
         platform: &Platform,
         wanted: &AwsDatabase,
+        changed_groups: &BTreeMap<String, Timestamp>,
         there: &mut Database,
     ) -> Result<(), String> {
         if let Some(group) = there.parameter_groups.get_mut(&parameter_group::name(platform, wanted)) {
             let kind = parameter_group::kind(wanted);
+            let lasts = if kind == GroupKind::Instance { WITH_EVENTS } else { BELIEVED };
+            let ask = Ask { name: &group.name, of: changed_groups.get(&group.name).copied(), lasts };
             let read = || Box::pin(rds::parameters(account, kind, &group.name));
-            group.parameters = Some(self.parameters.get(account, &group.name, read).await?);
+            group.parameters = Some(self.parameters.get(account, ask, read).await?);
         }
         Ok(())
     }

@@ -6,6 +6,7 @@ use crate::{
     kinds::PlatformKey,
     managed::Seen,
 };
+use jiff::Timestamp;
 use std::{
     collections::{BTreeSet, HashMap},
     future::Future,
@@ -16,8 +17,8 @@ use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 /// How long a listing that failed is not tried again.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How long it is believed what is read one by one.
-const BELIEVED: Duration = Duration::from_secs(600);
+/// How long it is believed what is read one by one, where nothing tells that it changed.
+pub const BELIEVED: Duration = Duration::from_secs(600);
 
 /// Listings by account. Cheap to clone: clones share them.
 #[derive(Debug)]
@@ -116,15 +117,32 @@ impl<L> Inventory<L> {
     }
 }
 
-/// What is read one by one, and believed for ten minutes: it is only changed by hand or by us. Cheap to clone:
-/// clones share it.
+/// What is read one by one, and believed for a while: it is only changed by hand or by us. Cheap to clone: clones
+/// share it.
 #[derive(Debug)]
 pub struct Believed<V> {
     read: Arc<Mutex<ByName<V>>>,
 }
 
-/// By account and name, with when it was read.
-type ByName<V> = HashMap<(Circle, String), (Instant, V)>;
+type ByName<V> = HashMap<(Circle, String), Belief<V>>;
+
+#[derive(Debug)]
+struct Belief<V> {
+    read_at: Instant,
+    of: Option<Timestamp>,
+    value: V,
+}
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct Ask<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// When it was made or changed, as far as a listing tells: what was read of another time is not believed.
+    pub of: Option<Timestamp>,
+    /// How long it is believed.
+    pub lasts: Duration,
+}
 
 impl<V> Clone for Believed<V> {
     fn clone(&self) -> Self {
@@ -143,26 +161,28 @@ impl<V: Clone> Believed<V> {
     ///
     /// # Errors
     /// Why it can't be read.
-    pub async fn get<F>(&self, account: &Account, name: &str, read: impl FnOnce() -> F) -> Result<V, String>
+    pub async fn get<F>(&self, account: &Account, ask: Ask<'_>, read: impl FnOnce() -> F) -> Result<V, String>
     where
         F: Future<Output = Result<V, String>>,
     {
+        let Ask { name, of, lasts } = ask;
         let key = (account.circle(), name.to_owned());
-        if let Some((at, value)) = self.read().get(&key)
-            && at.elapsed() < BELIEVED
+        if let Some(belief) = self.read().get(&key)
+            && belief.of == of
+            && belief.read_at.elapsed() < lasts
         {
-            return Ok(value.clone());
+            return Ok(belief.value.clone());
         }
-        let at = Instant::now();
+        let read_at = Instant::now();
         let value = read().await?;
-        self.read().insert(key, (at, value.clone()));
+        self.read().insert(key, Belief { read_at, of, value: value.clone() });
         Ok(value)
     }
 
     /// What was read of a name, however long ago.
     #[must_use]
     pub fn last(&self, account: &Account, name: &str) -> Option<V> {
-        self.read().get(&(account.circle(), name.to_owned())).map(|(_, value)| value.clone())
+        self.read().get(&(account.circle(), name.to_owned())).map(|belief| belief.value.clone())
     }
 
     /// Forgets what was changed.

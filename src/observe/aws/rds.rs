@@ -34,6 +34,8 @@ pub struct Listing {
     pub subnet_groups: BTreeMap<String, SubnetGroup>,
     /// Names of parameter groups.
     pub parameter_groups: BTreeSet<String>,
+    /// When parameter groups of instances were changed last, of those that were within an hour.
+    pub changed_groups: BTreeMap<String, Timestamp>,
 }
 
 impl Listing {
@@ -74,15 +76,16 @@ fn platform_of(tags: &BTreeMap<String, String>) -> Option<PlatformKey> {
 /// # Errors
 /// What AWS says, in a sentence.
 pub async fn list(account: &Account) -> Result<Listing, String> {
-    let (instances, clusters, subnet_groups, of_instances, of_clusters) = tokio::try_join!(
+    let (instances, clusters, subnet_groups, of_instances, of_clusters, changed_groups) = tokio::try_join!(
         Box::pin(instances(account)),
         Box::pin(clusters(account)),
         Box::pin(subnet_groups(account)),
         Box::pin(parameter_groups(account)),
         Box::pin(cluster_parameter_groups(account)),
+        Box::pin(changed_groups(account)),
     )?;
     let parameter_groups = of_instances.into_iter().chain(of_clusters).collect();
-    Ok(Listing { instances, clusters, subnet_groups, parameter_groups })
+    Ok(Listing { instances, clusters, subnet_groups, parameter_groups, changed_groups })
 }
 
 async fn instances(account: &Account) -> Result<BTreeMap<String, Instance>, String> {
@@ -132,6 +135,24 @@ async fn parameter_groups(account: &Account) -> Result<BTreeSet<String>, String>
                 .into_iter()
                 .filter_map(|it| it.db_parameter_group_name),
         );
+    }
+    Ok(found)
+}
+
+/// What the events of the last hour, AWS's default, tell of parameter groups. There are none of cluster parameter
+/// groups: <https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_Events.Messages.html>.
+async fn changed_groups(account: &Account) -> Result<BTreeMap<String, Timestamp>, String> {
+    let request = account.rds.describe_events().source_type(types::SourceType::DbParameterGroup);
+    let mut pages = request.into_paginator().send();
+    let mut found = BTreeMap::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| listing("events of parameter groups", &error))?;
+        for event in page.events.unwrap_or_default() {
+            if let (Some(group), Some(at)) = (event.source_identifier, time(event.date)) {
+                let last = found.entry(group).or_insert(at);
+                *last = at.max(*last);
+            }
+        }
     }
     Ok(found)
 }

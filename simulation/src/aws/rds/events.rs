@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 pub struct Event {
     /// When.
     pub at: Timestamp,
-    /// `db-instance` or `db-cluster`.
+    /// `db-instance`, `db-cluster` or `db-parameter-group`.
     pub kind: &'static str,
     /// Identifier of the resource.
     pub source: String,
@@ -42,6 +42,25 @@ impl Rds {
         message: &str,
     ) {
         self.event(at, "db-cluster", name, place.arn("rds", &format!("cluster:{name}")), category, message);
+    }
+
+    /// Cluster parameter groups have none.
+    pub(super) fn group_event(
+        &mut self,
+        at: Timestamp,
+        place: &Place,
+        name: &str,
+        category: &str,
+        message: &str,
+    ) {
+        self.event(
+            at,
+            "db-parameter-group",
+            name,
+            place.arn("rds", &format!("pg:{name}")),
+            category,
+            message,
+        );
     }
 
     fn event(

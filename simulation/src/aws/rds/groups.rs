@@ -262,8 +262,10 @@ impl Rds {
         parameters: &Parameters,
         resets: bool,
         now: Timestamp,
+        place: &Place,
     ) -> Result<Xml, Fault> {
         let (name, needs_reboot) = self.groups.change(parameters, resets)?;
+        self.group_event(now, place, &name, "configuration change", "Updated parameters");
         for instance in self.instances.values_mut().filter(|one| one.settings.parameter_group == name) {
             parameters_changed(instance, needs_reboot, now);
         }
