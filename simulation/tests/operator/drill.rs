@@ -292,6 +292,20 @@ async fn taken_out_of_the_spec_it_ends_and_its_copy_goes() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn taken_out_and_put_back_it_waits_for_the_next_slot() {
+    let mut world = before_the_slot(INSTANCE).await;
+    world.until("begun", |world, _| world.rds(|rds, _| !scratch(rds).is_empty())).await;
+    let spec = serde_json::to_value(&world.resource.spec).unwrap();
+    world.edit(|aws| drop(aws.as_object_mut().unwrap().remove("restoreDrill")));
+    world.until("being deleted", |world, _| count(world, CALLS[1]) == 1).await;
+    world.set_spec(spec);
+    world.until("gone", |world, _| world.rds(|rds, _| scratch(rds).is_empty())).await;
+    world.reconcile().await;
+    assert_eq!(drills(&world).last, None, "what the operator deletes itself is no failure");
+    assert_eq!(drills(&world).next.unwrap().0.to_string(), "2026-07-02T14:00:00Z");
+}
+
+#[tokio::test(start_paused = true)]
 async fn it_goes_with_the_platform_and_without_a_snapshot() {
     for engine in [INSTANCE, AURORA] {
         for (policy, kept) in [("Snapshot", false), ("Retain", true)] {

@@ -123,9 +123,12 @@ impl Scratch {
         self.clusters.keys().next().or_else(|| self.instances.keys().next())
     }
 
+    /// Of what is not being deleted.
     fn marks(&self) -> impl Iterator<Item = Mark> {
-        let instances = self.instances.values().map(|(mark, _)| *mark);
-        instances.chain(self.clusters.values().map(|(mark, _)| *mark))
+        let instances = self.instances.values().map(|(mark, it)| (mark, it.phase()));
+        let clusters = self.clusters.values().map(|(mark, it)| (mark, it.phase()));
+        let all = instances.chain(clusters).filter(|(_, phase)| *phase != Phase::Deleting);
+        all.map(|(mark, _)| *mark)
     }
 
     /// The next calls that delete all but what is of the drill of `kept`. While AWS is at something, it is left.
