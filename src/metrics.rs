@@ -1,5 +1,7 @@
-//! What Prometheus scrapes. No label ever holds the name of an object: their number would grow with use.
+//! What Prometheus scrapes. No label holds the name of an object, as their number would grow with use. Restore drills
+//! are the exception, for each platform has its own, and its alert: their series go with the platform.
 
+use crate::{api::RestoreDrillStatus, kinds::PlatformKey};
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{
@@ -26,6 +28,15 @@ pub struct Metrics {
     jobs: Family<State, Gauge>,
     messages: Family<State, Gauge>,
     leader: Gauge,
+    drill_rto: Family<Platform, Gauge>,
+    drill_rpo: Family<Platform, Gauge>,
+    drill_passed_at: Family<Platform, Gauge>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Platform {
+    namespace: String,
+    platform: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -87,6 +98,9 @@ impl Default for Metrics {
             jobs: Family::default(),
             messages: Family::default(),
             leader: Gauge::default(),
+            drill_rto: Family::default(),
+            drill_rpo: Family::default(),
+            drill_passed_at: Family::default(),
         }
     }
 }
@@ -142,6 +156,23 @@ impl Metrics {
         }
     }
 
+    /// Notes how the restore drills of a platform went; none: it has none.
+    pub fn restore_drill(&self, key: &PlatformKey, drills: Option<&RestoreDrillStatus>) {
+        let of = Platform { namespace: key.namespace.clone(), platform: key.name.clone() };
+        let last = drills.and_then(|it| it.last.as_ref());
+        let passed_at = drills.and_then(|it| it.last_passed_at.as_ref());
+        for (gauges, value) in [
+            (&self.drill_rto, last.and_then(|it| it.rto_seconds)),
+            (&self.drill_rpo, last.and_then(|it| it.rpo_seconds)),
+            (&self.drill_passed_at, passed_at.map(|at| at.0.as_second())),
+        ] {
+            match value {
+                Some(value) => drop(gauges.get_or_create(&of).set(value)),
+                None => drop(gauges.remove(&of)),
+            }
+        }
+    }
+
     /// Notes whether this process leads.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
@@ -184,6 +215,21 @@ impl Metrics {
         registry.register("jobs", "Transcoding Jobs of all platforms, by state", self.jobs.clone());
         registry.register("queue_messages", "Messages of all platforms, by state", self.messages.clone());
         registry.register("leader", "1 while this process leads", self.leader.clone());
+        registry.register(
+            "restore_drill_rto_seconds",
+            "From the call of the last restore drill, where it passed, to the restored database's answer",
+            self.drill_rto.clone(),
+        );
+        registry.register(
+            "restore_drill_rpo_seconds",
+            "Age of the state that the last restore drill, where it passed, brought back, at most",
+            self.drill_rpo.clone(),
+        );
+        registry.register(
+            "restore_drill_last_success_timestamp_seconds",
+            "When a restore drill passed last",
+            self.drill_passed_at.clone(),
+        );
         let mut text = String::new();
         encode(&mut text, &registry)?;
         Ok(text)
@@ -207,6 +253,10 @@ mod tests {
         metrics
             .load(Load { running: 3, visible: 5, ..Load::default() }, Load { running: 1, ..Load::default() });
         metrics.leads(true);
+        let (kept, gone) = (PlatformKey::new("media", "tv"), PlatformKey::new("media", "gone"));
+        metrics.restore_drill(&kept, Some(&drills()));
+        metrics.restore_drill(&gone, Some(&drills()));
+        metrics.restore_drill(&gone, None);
         let text = metrics.render().unwrap();
         for line in [
             "streaming_operator_reconciles_total{outcome=\"Converged\"} 1",
@@ -220,8 +270,24 @@ mod tests {
             "streaming_operator_jobs{state=\"running\"} 1",
             "streaming_operator_queue_messages{state=\"visible\"} 0",
             "streaming_operator_leader 1",
+            "streaming_operator_restore_drill_rto_seconds{namespace=\"media\",platform=\"tv\"} 480",
+            "streaming_operator_restore_drill_rpo_seconds{namespace=\"media\",platform=\"tv\"} 260",
+            "streaming_operator_restore_drill_last_success_timestamp_seconds{namespace=\"media\",platform=\"tv\"} 1795323600",
         ] {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
+        assert!(!text.contains("gone"), "{text}");
+    }
+
+    fn drills() -> RestoreDrillStatus {
+        serde_json::from_value(serde_json::json!({
+            "lastPassedAt": "2026-11-22T05:00:00Z",
+            "last": {
+                "slot": "2026-11-22T04:50:00Z", "startedAt": "2026-11-22T04:52:00Z",
+                "finishedAt": "2026-11-22T05:00:00Z", "passed": true, "message": "it passed",
+                "rtoSeconds": 480, "rpoSeconds": 260,
+            },
+        }))
+        .unwrap()
     }
 }

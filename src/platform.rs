@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 pub mod cache;
 pub mod database;
+pub mod schedule;
 
 pub use cache::AwsCache;
 pub use database::AwsDatabase;

@@ -3,6 +3,7 @@
 //! `Ready`, `Reconciling` and `Stalled` follow kstatus (the latter two are abnormal when true). Each part has
 //! a condition of its own, and the three are made from them. A message says what to do next.
 
+mod drill;
 mod parts;
 mod transcoding;
 
@@ -96,6 +97,8 @@ pub fn status(
         View::Planned { platform, observed, plan, applied, aws } => {
             let mut parts = parts::parts(platform, observed, plan, applied, aws, served(resource, before));
             parts.extend(transcoding::parts(platform, observed, plan, &aws.transcoding, now));
+            let drill = drill::status(&plan.database, &aws.drill, now);
+            parts.extend(drill::part(drill.as_ref()));
             summarise(&mut conditions, platform, &parts, applied);
             StreamingPlatformStatus {
                 observed_generation: generation,
@@ -107,7 +110,8 @@ pub fn status(
                     .summary
                     .database
                     .as_ref()
-                    .map(|data| data_status(&data.status, &plan.database)),
+                    .map(|data| data_status(&data.status, &plan.database))
+                    .map(|status| DataStatus { restore_drill: drill, ..status }),
                 cache: plan.summary.cache.as_ref().map(|data| data_status(&data.status, &plan.cache)),
                 waiting: waiting(&plan.waiting),
             }
@@ -192,10 +196,11 @@ impl Conditions<'_> {
 /// The conditions of the parts, and the three that are made from them.
 fn summarise(conditions: &mut Conditions<'_>, platform: &Platform, parts: &[Part], applied: &Applied) {
     let serving = || parts.iter().filter(|part| part.serves);
-    // A failed Job is a matter of its own: the platform itself goes on.
-    let stuck = parts.iter().find(|part| {
-        part.kind != ConditionType::JobsHealthy && matches!(part.verdict, Verdict::Stuck { .. })
-    });
+    // A failed Job or drill is a matter of its own: the platform itself goes on.
+    let apart = [ConditionType::JobsHealthy, ConditionType::RestoreDrillPassed];
+    let stuck = parts
+        .iter()
+        .find(|part| !apart.contains(&part.kind) && matches!(part.verdict, Verdict::Stuck { .. }));
     let worst = serving()
         .find(|part| matches!(part.verdict, Verdict::Stuck { .. }))
         .or_else(|| serving().find(|part| !part.verdict.is_good()));

@@ -1,6 +1,6 @@
 //! `spec.database`: where the services keep what must not be lost.
 
-use super::{Embedded, ExternalConnection, schema};
+use super::{Embedded, ExternalConnection, RestoreDrill, schema};
 use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
 use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
@@ -97,6 +97,8 @@ pub enum DatabaseDeletionPolicy {
     "database.aws.readers belongs to engine AuroraPostgreSQL; with PostgreSQL set multiAZ"))]
 #[x_kube(validation = ("!has(self.serverless) || !has(self.instanceClass)",
     "database.aws: set instanceClass or serverless, not both"))]
+#[x_kube(validation = ("!has(self.restoreDrill) || !has(self.management) || self.management != 'ObserveOnly'",
+    "database.aws.restoreDrill makes and deletes scratch databases: it needs management Full"))]
 #[x_kube(validation = ("!has(self.network) || !has(self.network.subnetGroupName) || !has(self.network.subnetIDs)",
     "database.aws.network: set subnetGroupName or subnetIDs, not both"))]
 pub struct AwsDatabase {
@@ -195,6 +197,9 @@ pub struct AwsDatabase {
     /// Restores another database into a new instance, which then takes this one's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
+    /// Proves time and again that the database can be restored; not done when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_drill: Option<RestoreDrill>,
     /// `Stopped`: the database is stopped, and kept stopped, while `spec.suspend` is true; `Running` when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub when_suspended: Option<WhenSuspended>,

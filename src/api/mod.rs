@@ -8,6 +8,7 @@ mod cache;
 mod component;
 mod data;
 mod database;
+mod drill;
 pub mod names;
 mod platform;
 mod schema;
@@ -29,6 +30,7 @@ pub use database::{
     DatabaseProvider, DriftPolicy, LogExport, Maintenance, Management, MasterPassword, Monitoring, Restarts,
     Restore, Serverless, VolumeType, WhenSuspended,
 };
+pub use drill::{FinishedDrill, RestoreDrill, RestoreDrillStatus, RunningDrill};
 pub use platform::{Size, StreamingPlatform, StreamingPlatformSpec};
 pub use status::{
     ComponentStatus, ConditionReason, ConditionType, DataStatus, Endpoint, JobCounts, JobFailure,

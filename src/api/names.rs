@@ -44,6 +44,8 @@ pub const TAG_UID: &str = "streamingplatform.dev/uid";
 pub const TAG_RETAINED: &str = "streamingplatform.dev/retained-from";
 /// On a restored database whose master still has the password of its source.
 pub const TAG_MASTER: &str = "streamingplatform.dev/master-password";
+/// On what a restore drill made: which drill, and when it began.
+pub const TAG_DRILL: &str = "streamingplatform.dev/restore-drill";
 
 /// On a platform: the token of the pending changes that may be made at once (`status.database.approval`).
 pub const ANNOTATION_APPROVE: &str = "streamingplatform.dev/approve";

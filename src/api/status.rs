@@ -1,5 +1,6 @@
 //! The status: what a person or a dashboard wants to know of a platform.
 
+use super::RestoreDrillStatus;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -65,11 +66,13 @@ pub enum ConditionType {
     TranscodingReady,
     /// False when Jobs fail: the last failure and what to do.
     JobsHealthy,
+    /// Whether the last restore drill passed; absent before the first.
+    RestoreDrillPassed,
 }
 
 impl ConditionType {
     /// Every type.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ready,
         Self::Reconciling,
         Self::Stalled,
@@ -78,6 +81,7 @@ impl ConditionType {
         Self::CacheReady,
         Self::TranscodingReady,
         Self::JobsHealthy,
+        Self::RestoreDrillPassed,
     ];
 
     /// The type as it stands in the status.
@@ -92,6 +96,7 @@ impl ConditionType {
             Self::CacheReady => "CacheReady",
             Self::TranscodingReady => "TranscodingReady",
             Self::JobsHealthy => "JobsHealthy",
+            Self::RestoreDrillPassed => "RestoreDrillPassed",
         }
     }
 }
@@ -127,6 +132,8 @@ pub enum ConditionReason {
     Drifted,
     /// AWS says that it failed; the message says what to do.
     Failed,
+    /// A restore drill failed; the message says how.
+    RestoreDrillFailed,
     /// Another platform holds the queue.
     QueueClaimed,
     /// Jobs failed.
@@ -298,6 +305,9 @@ pub struct DataStatus {
     /// The generation of the spec that it was brought to last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settled_generation: Option<i64>,
+    /// Its restore drills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore_drill: Option<RestoreDrillStatus>,
 }
 
 /// A change that waits.

@@ -7,6 +7,7 @@ pub mod aws;
 pub mod cache_login;
 pub mod cluster;
 pub mod connection;
+pub mod drill;
 pub mod master;
 pub mod postgres;
 pub mod rds_ca;

@@ -397,7 +397,7 @@ async fn run(
     ran.map(drop).map_err(|error| failed(server, what, error))
 }
 
-async fn connect(server: &Server, login: &Login) -> Result<PgConnection, LoginError> {
+pub(super) async fn connect(server: &Server, login: &Login) -> Result<PgConnection, LoginError> {
     let options = PgConnectOptions::new_without_pgpass()
         .host(&server.host)
         .port(server.port)

@@ -15,6 +15,7 @@ use crate::{
     plan::{
         call::Call,
         managed::{DataPlan, Removal, State},
+        rds::drill::Drill,
     },
     platform::Platform,
 };
@@ -72,6 +73,8 @@ pub(super) struct Data<K: Kind> {
     pub metrics: Metrics,
     observer: K,
     brake: Brake,
+    /// Of the calls of restore drills, which only databases have.
+    drill_brake: Brake,
     memory: Mutex<HashMap<PlatformKey, Memory<K::Login>>>,
     changed: mpsc::UnboundedSender<PlatformKey>,
 }
@@ -94,6 +97,7 @@ impl<K: Kind> Data<K> {
             metrics,
             observer: K::default(),
             brake: Brake::default(),
+            drill_brake: Brake::default(),
             memory: Mutex::default(),
             changed,
         }
@@ -127,17 +131,27 @@ impl<K: Kind> Data<K> {
 
     /// Makes the planned calls.
     pub async fn apply(&self, key: &PlatformKey, plan: &DataPlan, account: Option<&Account>) -> Applied {
-        let busy = matches!(plan.state, State::Moving(_)) || !plan.calls.is_empty();
+        let drills = plan.drill.as_ref().is_some_and(Drill::is_busy);
+        let busy = matches!(plan.state, State::Moving(_)) || !plan.calls.is_empty() || drills;
         self.remembered(key, |memory| memory.busy = busy);
         let (Some(account), false) = (account, plan.calls.is_empty()) else {
             self.brake.release(key);
             return Applied::default();
         };
-        self.call(key, account, &plan.calls).await
+        self.call(&self.brake, key, account, &plan.calls).await
     }
 
-    async fn call(&self, key: &PlatformKey, account: &Account, calls: &[Call]) -> Applied {
-        if let Some(held) = self.brake.holds(key, calls) {
+    /// Makes the calls of a restore drill.
+    pub async fn apply_drill(&self, key: &PlatformKey, calls: &[Call], account: &Account) -> Applied {
+        if calls.is_empty() {
+            self.drill_brake.release(key);
+            return Applied::default();
+        }
+        self.call(&self.drill_brake, key, account, calls).await
+    }
+
+    async fn call(&self, brake: &Brake, key: &PlatformKey, account: &Account, calls: &[Call]) -> Applied {
+        if let Some(held) = brake.holds(key, calls) {
             return Applied { changed: 0, failures: vec![held] };
         }
         let passwords = Passwords::new(self.client.clone(), &key.namespace);
@@ -145,7 +159,7 @@ impl<K: Kind> Data<K> {
         self.observer.forget(account, calls);
         self.remembered(key, |memory| memory.changed_at = Some(Instant::now()));
         if applied.failures.is_empty() {
-            self.brake.made_calls(key, calls);
+            brake.made_calls(key, calls);
         }
         applied
     }
@@ -181,7 +195,7 @@ impl<K: Kind> Data<K> {
             Removal::Calls(calls) => calls,
         };
         let Ok(Some(account)) = account else { return End::HeldUp(waiting("AWS", LET_GO)) };
-        let applied = self.call(key, account, &calls).await;
+        let applied = self.call(&self.brake, key, account, &calls).await;
         match applied.failures.iter().find(|failure| !failure.waiting) {
             Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
             None => End::Waiting(waiting(
@@ -195,6 +209,7 @@ impl<K: Kind> Data<K> {
     pub fn forget(&self, key: &PlatformKey) {
         self.memory().remove(key);
         self.brake.release(key);
+        self.drill_brake.release(key);
     }
 
     /// Reads or changes what is remembered of a platform.

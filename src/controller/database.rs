@@ -1,12 +1,13 @@
 //! Databases in RDS, and the login that the pods use.
 
+mod drill;
+
 use super::data::{Data, Kind};
 use crate::{
     api::{StreamingPlatform, names},
     apply::{
         connection::{Connection, ConnectionError, Protocol, Target},
         master,
-        postgres::Existing,
     },
     aws::Account,
     kinds::PlatformKey,
@@ -100,8 +101,7 @@ impl Database {
             protocol: Protocol::Postgres,
         };
         let master = master::login(account, &secrets, &login.master);
-        let adopted = platform.database_in_aws().is_some_and(|it| it.adopt);
-        let existing = if adopted { Existing::HandOver } else { Existing::Grant };
+        let existing = drill::existing(platform);
         let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
         let written = written.map_err(|error| format!("the database's login: {error}"))?;
         if written {

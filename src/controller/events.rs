@@ -3,7 +3,7 @@
 //! They come from what a reconcile did and from conditions that changed, so that a platform at rest has none.
 
 use crate::{
-    api::{ConditionReason, ConditionType, StreamingPlatform, StreamingPlatformStatus, names},
+    api::{ConditionReason, ConditionType, FinishedDrill, StreamingPlatform, StreamingPlatformStatus, names},
     apply::cluster::{Applied, names_of},
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -88,7 +88,18 @@ pub fn of_transitions(before: &StreamingPlatformStatus, after: &StreamingPlatfor
     [ConditionType::Ready, ConditionType::Stalled, ConditionType::JobsHealthy]
         .into_iter()
         .filter_map(|kind| transition(kind, before, after))
+        .chain(finished_drill(before, after))
         .collect()
+}
+
+/// Each restore drill is told, also one that fails as the one before did.
+fn finished_drill(before: &StreamingPlatformStatus, after: &StreamingPlatformStatus) -> Option<Notice> {
+    let last = |status: &StreamingPlatformStatus| -> Option<FinishedDrill> {
+        status.database.as_ref()?.restore_drill.as_ref()?.last.clone()
+    };
+    let drill = last(after).filter(|drill| Some(drill) != last(before).as_ref())?;
+    let reason = if drill.passed { "RestoreDrillPassed" } else { "RestoreDrillFailed" };
+    Some(Notice { warning: !drill.passed, reason: reason.to_owned(), action: "Drill", note: drill.message })
 }
 
 fn transition(

@@ -10,7 +10,7 @@ use super::{
     worker::Done,
 };
 use crate::{
-    api::{StreamingPlatform, StreamingPlatformStatus, names},
+    api::{RestoreDrillStatus, StreamingPlatform, StreamingPlatformStatus, names},
     apply::{
         self,
         cluster::{Applied, Applier},
@@ -168,6 +168,7 @@ impl Pipeline {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
             database: self.database.apply(key, &plan.database, account.as_ref()).await,
             cache: self.cache.apply(key, &plan.cache, account.as_ref()).await,
+            drill: Box::pin(self.database.drill(key, &platform, &plan.database, account.as_ref())).await,
         };
         let login = self.database.log_in(key, resource, &platform, &plan.database, account.as_ref());
         match Box::pin(login).await {
@@ -229,6 +230,7 @@ impl Pipeline {
         let before = self.present_status(key, resource);
         let after = status::status(resource, &before, view, Timestamp::now());
         let mut notices = events::of_changes(applied);
+        self.metrics.restore_drill(key, drill(&after));
         let mut written = true;
         if status::differs(&after, &before) {
             match self.write_status(key, &after).await {
@@ -290,6 +292,7 @@ impl Pipeline {
         self.database.forget(key);
         self.cache.forget(key);
         self.applier.forget(key);
+        self.metrics.restore_drill(key, None);
         if let Some(memory) = self.memory().remove(key) {
             self.metrics.load(memory.load, Load::default());
         }
@@ -299,6 +302,10 @@ impl Pipeline {
         // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn drill(status: &StreamingPlatformStatus) -> Option<&RestoreDrillStatus> {
+    status.database.as_ref()?.restore_drill.as_ref()
 }
 
 /// How a reconcile ended that came to its end.

@@ -3,7 +3,7 @@
 
 pub mod rules;
 
-use super::{call::Call, login};
+use super::{call::Call, login, rds::drill::Drill};
 use crate::{
     api::{ConditionReason, Restarts, names},
     managed::{Change, Effect, Setting},
@@ -28,6 +28,8 @@ pub struct DataPlan {
     pub connection: Option<Connection>,
     /// What is to be done about its login.
     pub login: Option<LoginPlan>,
+    /// What is to be done about its restore drills.
+    pub drill: Option<Drill>,
     /// What the status tells of it.
     pub facts: Facts,
 }

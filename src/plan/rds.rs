@@ -5,6 +5,7 @@
 
 mod aurora;
 mod creation;
+pub mod drill;
 mod instance;
 mod removal;
 
@@ -60,6 +61,7 @@ pub fn plan(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>, no
     if !platform.suspended {
         planner.stay_connected();
     }
+    planner.drill();
     planner.finish()
 }
 

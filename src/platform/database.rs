@@ -1,5 +1,6 @@
 //! A database in Amazon RDS, every field decided.
 
+use super::schedule::Schedule;
 use crate::api::{
     DatabaseDeletionPolicy, DriftPolicy, Management, MasterPassword, Restarts, VolumeType, WhenSuspended,
 };
@@ -64,6 +65,8 @@ pub struct AwsDatabase {
     pub deletion_policy: DatabaseDeletionPolicy,
     /// What becomes of it while the platform is suspended.
     pub when_suspended: WhenSuspended,
+    /// How it is proven that it can be restored.
+    pub restore_drill: Option<RestoreDrill>,
 }
 
 impl AwsDatabase {
@@ -181,6 +184,19 @@ pub struct Restore {
     pub name: String,
     /// Of what.
     pub source: RestoreSource,
+}
+
+/// How it is proven that a database can be restored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RestoreDrill {
+    /// When.
+    pub schedule: Schedule,
+    /// What the restored database is asked; none: whether it has tables.
+    pub query: Option<String>,
+    /// Class of the scratch instance; none: that of the database.
+    pub class: Option<String>,
+    /// A drill that has no answer after so long has failed.
+    pub timeout: Duration,
 }
 
 /// What is restored.

@@ -6,7 +6,10 @@ use crate::{
     apply::rds_ca,
     platform::{
         AwsDatabase, Platform,
-        database::{Capacity, Engine, InstanceStorage, Network, Restore, RestoreSource, Subnets, Window},
+        database::{
+            Capacity, Engine, InstanceStorage, Network, Restore, RestoreDrill, RestoreSource, Subnets, Window,
+        },
+        schedule::Schedule,
     },
     quantity,
 };
@@ -141,6 +144,7 @@ pub(super) fn resolve(
         drift_policy: spec.drift_policy.unwrap_or_default(),
         deletion_policy,
         when_suspended: spec.when_suspended.unwrap_or_default(),
+        restore_drill: spec.restore_drill.and_then(|drill| restore_drill(drill, findings)),
     };
     (findings.0.len() == before).then_some(resolved)
 }
@@ -246,6 +250,23 @@ fn restore(spec: &api::Restore) -> Restore {
         },
     };
     Restore { name: spec.name.clone(), source }
+}
+
+fn restore_drill(spec: api::RestoreDrill, findings: &mut Findings) -> Option<RestoreDrill> {
+    let api::RestoreDrill { schedule, query, instance_class: class, timeout } = spec;
+    let timeout = span("restoreDrill.timeout", timeout, 4 * HOUR, HOUR / 2..=DAY, findings);
+    match Schedule::parse(&schedule) {
+        Ok(schedule) => Some(RestoreDrill { schedule, query, class, timeout }),
+        Err(error) => {
+            findings.invalid(
+                "spec.database.aws.restoreDrill.schedule",
+                format!(
+                    "{schedule:?} is no schedule ({error}); write minute, hour, day of the month, month and day of the week as in a CronJob, such as \"0 5 * * 0\""
+                ),
+            );
+            None
+        }
+    }
 }
 
 fn log_name(log: LogExport) -> String {

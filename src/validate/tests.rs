@@ -137,6 +137,18 @@ fn what_the_administrator_allows_is_used() {
     "{aws: {region: r}, cache: {provider: AWS, aws: {loginRotationInterval: 1m}}}",
     "spec.cache.aws.loginRotationInterval"
 )]
+#[case(
+    "{aws: {region: eu-central-1}, database: {provider: AWS, aws: {restoreDrill: {schedule: 0 25 * * 0}}}}",
+    "spec.database.aws.restoreDrill.schedule"
+)]
+#[case(
+    "{aws: {region: eu-central-1}, database: {provider: AWS, aws: {restoreDrill: {schedule: 0 0 30 2 *}}}}",
+    "spec.database.aws.restoreDrill.schedule"
+)]
+#[case(
+    "{aws: {region: eu-central-1}, database: {provider: AWS, aws: {restoreDrill: {schedule: 0 5 * * 0, timeout: 5m}}}}",
+    "spec.database.aws.restoreDrill.timeout"
+)]
 #[case("{aws: {region: r}, transcoding: {input: {bucket: b}, output: {bucket: b}}}", "spec.transcoding")]
 #[case("{aws: {region: r}, transcoding: {queue: {url: u}}}", "spec.transcoding.queue")]
 #[case(

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers may panic as the tests do that call them")]
 
 mod cluster;
+mod drill;
 mod rotation;
 mod server;
 

@@ -14,10 +14,11 @@ use e2e::{
     wire::{Fault, Wire},
 };
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 use std::cell::Cell;
-use streaming_operator::api::{ConditionType, DataStatus, StreamingPlatform, names};
+use streaming_operator::api::{ConditionType, DataStatus, FinishedDrill, StreamingPlatform, names};
 
 /// The connection Secret.
 const SECRET: &str = "tv-database";
@@ -167,6 +168,20 @@ impl Scene {
             let instances = self.instances().await?;
             let found: Vec<_> = instances.iter().filter_map(DbInstance::db_instance_identifier).collect();
             Ok(if found == wanted { Check::Done(()) } else { Check::NotYet(format!("{found:?}")) })
+        })
+        .await
+    }
+
+    /// Lets a restore drill be due, as if the operator had been down since, and waits until it has ended.
+    async fn drill_due_since(&self, slot: &str) -> Result<FinishedDrill> {
+        let patch = Patch::Merge(json!({"status": {"database": {"restoreDrill": {"next": slot}}}}));
+        let platforms = self.test.api::<StreamingPlatform>();
+        platforms.patch_status("tv", &PatchParams::default(), &patch).await?;
+        eventually(&format!("the drill of {slot} has ended"), DEADLINE, async || {
+            let status = platforms.get("tv").await?.status;
+            let drills = status.and_then(|it| it.database?.restore_drill).unwrap_or_default();
+            let ended = drills.last.clone().filter(|it| it.slot.0.to_string() == slot);
+            Ok(ended.map_or(Check::NotYet(format!("{drills:?}")), Check::Done))
         })
         .await
     }
@@ -335,5 +350,36 @@ async fn descriptions_that_lag_behind_make_no_second_database() -> Result<()> {
     let status = scene.settled().await?;
     assert!(scene.wire.is_sound());
     scene.only(&[status.identifier.as_deref().context("an identifier")?]).await?;
+    scene.test.operator.stop().await
+}
+
+#[tokio::test]
+async fn a_restore_drill_asks_the_copy_and_leaves_only_the_database() -> Result<()> {
+    let mut scene = Scene::ready("db-drill").await?;
+    let login = scene.login().await?;
+    login.fill().await?;
+    let drill = |query: &str| json!({"schedule": "0 0 1 1 *", "query": query});
+    scene.change(|database| database["aws"]["restoreDrill"] = drill("SELECT count(*) FROM videos")).await?;
+    let database = scene.settled().await?.identifier.context("an identifier")?;
+
+    let passed = scene.drill_due_since("2025-01-01T00:00:00Z").await?;
+    assert!(passed.passed, "{passed:?}");
+    assert!(passed.rto_seconds.is_some_and(|rto| rto < 600) && passed.rpo_seconds.is_some(), "{passed:?}");
+    scene.only(&[&database]).await?;
+
+    let query = "SELECT count(*) FROM videos WHERE title = 'lost'";
+    scene.change(|database| database["aws"]["restoreDrill"] = drill(query)).await?;
+    scene.settled().await?;
+    let failed = scene.drill_due_since("2026-01-01T00:00:00Z").await?;
+    assert!(!failed.passed && failed.message.ends_with("is 0"), "{failed:?}");
+    scene.only(&[&database]).await?;
+    let status = scene.settled().await?;
+    let drills = status.restore_drill.context("a status of drills")?;
+    assert_eq!(drills.last_passed_at, Some(passed.finished_at));
+
+    let restores = scene.wire.calls().iter().filter(|call| *call == "RestoreDBInstanceToPointInTime").count();
+    assert_eq!(restores, 2);
+    assert_eq!(scene.login().await?, login, "nothing points to the copy");
+    assert_eq!(login.titles().await?, ["kept"]);
     scene.test.operator.stop().await
 }

@@ -6,5 +6,6 @@
 mod cache;
 mod cache_world;
 mod database;
+mod drill;
 mod life;
 mod world;

@@ -11,13 +11,20 @@ use simulation::{
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 use streaming_operator::{
     api::{DataStatus, StreamingPlatform, names},
-    apply::aws::{Applied, Outcome, Passwords, apply_in_order},
+    apply::{
+        aws::{Applied, Drilled, Outcome, Passwords, apply_in_order},
+        master,
+    },
     aws::{Account, Accounts},
     kinds::{Kind, ObjectKey},
     managed::{Seen, rds},
     metrics::Metrics,
     observe::{Observed, Reference, Referenced, aws::database::Databases},
-    plan::{self, Plan, login, managed::Removal},
+    plan::{
+        self, Plan, login,
+        managed::Removal,
+        rds::drill::{Answer, Question, Step},
+    },
     platform::{Aws, Credentials, Platform},
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
     status::{self, View},
@@ -40,6 +47,8 @@ pub struct World {
     pub account: Account,
     /// What the connection Secret says of its login.
     pub login: Option<login::Record>,
+    /// What a restored database answers.
+    pub answer: Answer,
     databases: Databases,
     client: Client,
     changed_at: Option<Instant>,
@@ -49,6 +58,7 @@ pub struct World {
 pub struct Pass {
     pub plan: Plan,
     pub applied: Applied,
+    pub drilled: Drilled,
 }
 
 impl World {
@@ -85,6 +95,7 @@ impl World {
             resource,
             account,
             login: None,
+            answer: Answer::Passed,
             databases: Databases::default(),
             client,
             changed_at: None,
@@ -197,7 +208,8 @@ impl World {
         {
             self.login = Some(record.clone());
         }
-        let aws = Outcome { database: applied.clone(), ..Outcome::default() };
+        let drilled = self.drill(&plan).await;
+        let aws = Outcome { database: applied.clone(), drill: drilled.clone(), ..Outcome::default() };
         let view = View::Planned {
             platform: &platform,
             observed: &observed,
@@ -207,7 +219,36 @@ impl World {
         };
         let before = self.resource.status.clone().unwrap_or_default();
         self.resource.status = Some(status::status(&self.resource, &before, view, self.now()));
-        Pass { plan, applied }
+        Pass { plan, applied, drilled }
+    }
+
+    async fn drill(&mut self, plan: &Plan) -> Drilled {
+        match plan.database.drill.as_ref().map(|drill| &drill.step) {
+            Some(Step::Calls(calls)) => {
+                let passwords = Passwords::new(self.client.clone(), "media");
+                let applied = apply_in_order(&self.account, &passwords, calls).await;
+                if !calls.is_empty() {
+                    self.changed_at = Some(Instant::now());
+                }
+                Drilled { applied, answer: None }
+            }
+            Some(Step::Ask(question)) => {
+                Drilled { answer: Some(self.ask(question).await), ..Drilled::default() }
+            }
+            Some(Step::Rest) | None => Drilled::default(),
+        }
+    }
+
+    async fn ask(&self, question: &Question) -> Answer {
+        match master::login(&self.account, &self.secrets(), &question.master).await {
+            Ok(_) => self.answer.clone(),
+            Err(error) => Answer::NotYet(error.to_string()),
+        }
+    }
+
+    /// What another operator begins with that leads from now on.
+    pub fn next_operator(&mut self) {
+        (self.databases, self.changed_at) = (Databases::default(), None);
     }
 
     /// Reconciles as the operator does, every 15 s or 60 s, until `done`. Fails after [`LONGEST`].

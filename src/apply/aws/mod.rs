@@ -7,7 +7,10 @@ mod sqs;
 
 pub use elasticache::set_password as set_cache_password;
 
-use crate::{aws::Account, plan::call::Call};
+use crate::{
+    aws::Account,
+    plan::{call::Call, rds::drill::Answer},
+};
 use k8s_openapi::api::core::v1::Secret;
 use kube::{Api, Client};
 use tracing::info;
@@ -30,20 +33,32 @@ pub struct Outcome {
     pub database: Applied,
     /// The cache.
     pub cache: Applied,
+    /// The database's restore drills.
+    pub drill: Drilled,
+}
+
+/// What came of a step of a restore drill.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Drilled {
+    /// Of its calls.
+    pub applied: Applied,
+    /// Of asking the restored database, where it was asked.
+    pub answer: Option<Answer>,
 }
 
 impl Outcome {
     /// How many calls changed something.
     #[must_use]
     pub fn changed(&self) -> usize {
-        let Self { transcoding, database, cache } = self;
-        transcoding.changed + database.changed + cache.changed
+        let Self { transcoding, database, cache, drill } = self;
+        transcoding.changed + database.changed + cache.changed + drill.applied.changed
     }
 
     /// What failed.
     pub fn failures(&self) -> impl Iterator<Item = &Failure> {
-        let Self { transcoding, database, cache } = self;
-        transcoding.failures.iter().chain(&database.failures).chain(&cache.failures)
+        let Self { transcoding, database, cache, drill } = self;
+        let failures = transcoding.failures.iter().chain(&database.failures).chain(&cache.failures);
+        failures.chain(&drill.applied.failures)
     }
 }
 

@@ -187,6 +187,7 @@ macro_rules! restored {
             .set_vpc_security_group_ids($settings.get(&S::SecurityGroups).map(names))
             .set_multi_az($settings.get(&S::MultiAz).map(Value::flag))
             .set_storage_type(text($settings, S::StorageType))
+            .set_backup_retention_period($settings.get(&S::BackupRetention).map(int))
             .set_deletion_protection($settings.get(&S::DeletionProtection).map(Value::flag))
             .set_manage_master_user_password($settings.get(&S::ManagedMasterPassword).and_then(on))
             .copy_tags_to_snapshot(true)

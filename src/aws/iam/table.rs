@@ -307,6 +307,8 @@ const DATABASES: &[Call] = &[
             ("rds:RestoreDBInstanceFromDBSnapshot", SNAPSHOTS),
             ("rds:RestoreDBInstanceFromDBSnapshot", GROUPS),
             TAG,
+            KEEP_MASTER,
+            TAG_MASTER,
         ],
     ),
     rds(
@@ -315,6 +317,8 @@ const DATABASES: &[Call] = &[
             ("rds:RestoreDBInstanceToPointInTime", SERVERS),
             ("rds:RestoreDBInstanceToPointInTime", GROUPS),
             TAG,
+            KEEP_MASTER,
+            TAG_MASTER,
         ],
     ),
     rds("ModifyDBInstance", &[("rds:ModifyDBInstance", OUR_SERVERS), ("rds:ModifyDBInstance", GROUPS)]),

@@ -3,12 +3,14 @@
 pub mod cluster;
 pub mod instance;
 pub mod parameter_group;
+pub mod scratch;
 pub mod subnet_group;
 
-use crate::platform::database::RestoreSource;
+use crate::{api::RestoreDrillStatus, platform::database::RestoreSource};
 use cluster::{Cluster, ClusterSetting};
 use instance::{Instance, InstanceSetting};
 use parameter_group::{GroupKind, ParameterGroup};
+use scratch::Scratch;
 use std::{
     cmp::Ordering,
     collections::{BTreeMap, BTreeSet},
@@ -29,6 +31,10 @@ pub struct Database {
     pub parameter_groups: BTreeMap<String, ParameterGroup>,
     /// The subnet group that the operator made.
     pub subnet_group: Option<SubnetGroup>,
+    /// What restore drills made, which is in none of the above.
+    pub scratch: Scratch,
+    /// What the status said of restore drills before.
+    pub drill: Option<RestoreDrillStatus>,
 }
 
 /// The secret in which RDS keeps the master's password.

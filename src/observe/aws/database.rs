@@ -13,6 +13,7 @@ use crate::{
             Call, Database,
             instance::InstanceSetting,
             parameter_group::{self, GroupKind, Parameter, ParameterGroup},
+            scratch::{Mark, Scratch},
             subnet_group,
         },
     },
@@ -47,7 +48,8 @@ impl Databases {
         not_before: Instant,
     ) -> Observation<Database> {
         let status = resource.status.as_ref().and_then(|status| status.database.as_ref());
-        let (mut seen, mut changed) = (Seen::told_by(status), BTreeSet::new());
+        let (mut seen, mut changed) = (Seen::<Database>::told_by(status), BTreeSet::new());
+        seen.resource.drill = status.and_then(|status| status.restore_drill.clone());
         let account = match account {
             Ok(account) => account,
             Err(failure) => {
@@ -59,7 +61,8 @@ impl Databases {
         match self.inventory.look(account, not_before, || Box::pin(rds::list(account))).await {
             Ok(look) => {
                 seen.failure = look.error.and_then(failed);
-                seen.resource = of_platform(&look.listing, platform, wanted);
+                let drill = seen.resource.drill.take();
+                seen.resource = Database { drill, ..of_platform(&look.listing, platform, wanted) };
                 let changed_groups = &look.listing.changed_groups;
                 if let Err(message) =
                     self.complete(account, platform, wanted, changed_groups, &mut seen.resource).await
@@ -111,12 +114,17 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
         !platform.uid.is_empty() && tags.get(names::TAG_UID) == Some(&platform.uid)
     };
     let named = |name: &String| *name == identifier || name == base;
+    let scratch = scratch(listing, wanted, tagged);
     let member_of = |cluster: &str| named(&cluster.to_owned());
     let instances = listing.instances.iter().filter(|(name, instance)| {
         let cluster = instance.settings.get(&InstanceSetting::Cluster);
-        tagged(&instance.tags) || named(name) || cluster.is_some_and(|cluster| member_of(cluster.text()))
+        let ours =
+            tagged(&instance.tags) || named(name) || cluster.is_some_and(|cluster| member_of(cluster.text()));
+        ours && !scratch.instances.contains_key(*name)
     });
-    let clusters = listing.clusters.iter().filter(|(name, cluster)| tagged(&cluster.tags) || named(name));
+    let clusters = listing.clusters.iter().filter(|(name, cluster)| {
+        (tagged(&cluster.tags) || named(name)) && !scratch.clusters.contains_key(*name)
+    });
     let group = parameter_group::name(platform, wanted);
     let subnets = subnet_group::name(platform);
     Database {
@@ -129,5 +137,27 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
             .map(|name| (name.clone(), ParameterGroup { name: name.clone(), parameters: None }))
             .collect(),
         subnet_group: listing.subnet_groups.get(&subnets).cloned(),
+        scratch: scratch.clone(),
+        drill: None,
+    }
+}
+
+/// What restore drills made. A drill deletes that without a snapshot: it has to be the platform's, and to have both
+/// mark and name of a drill.
+fn scratch(
+    listing: &rds::Listing,
+    wanted: &AwsDatabase,
+    tagged: impl Fn(&BTreeMap<String, String>) -> bool,
+) -> Scratch {
+    let mark = |name: &str, tags: &BTreeMap<String, String>| {
+        Mark::of(&wanted.base_identifier, name, tags).filter(|_| tagged(tags))
+    };
+    let instances =
+        listing.instances.iter().filter_map(|(name, it)| Some((mark(name, &it.tags)?, name, it.clone())));
+    let clusters =
+        listing.clusters.iter().filter_map(|(name, it)| Some((mark(name, &it.tags)?, name, it.clone())));
+    Scratch {
+        instances: instances.map(|(mark, name, it)| (name.clone(), (mark, it))).collect(),
+        clusters: clusters.map(|(mark, name, it)| (name.clone(), (mark, it))).collect(),
     }
 }

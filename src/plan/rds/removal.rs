@@ -29,6 +29,14 @@ use std::collections::{BTreeMap, BTreeSet};
 pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>) -> Removal {
     let database = &seen.resource;
     let ours = |tags: &BTreeMap<String, String>| owner(platform, tags) == Owner::Us;
+    // What restore drills made holds no data of its own.
+    let scratch = database.scratch.removal(None);
+    if !scratch.is_empty() {
+        return Removal::Calls(scratch);
+    }
+    if let (Management::ObserveOnly, Some(scratch)) = (wanted.management, database.scratch.name()) {
+        return Removal::Waiting(format!("{scratch} of a restore drill is being deleted"));
+    }
     if wanted.management == Management::ObserveOnly {
         return Removal::Done;
     }
@@ -36,7 +44,8 @@ pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>
     let servers = database.clusters.values().filter(|it| ours(&it.tags)).map(|it| &it.identifier).chain(
         database.instances.values().filter(|it| ours(&it.tags) && !members(it)).map(|it| &it.identifier),
     );
-    let mut waiting = None;
+    let scratch = database.scratch.name();
+    let mut waiting = scratch.map(|it| format!("{it} of a restore drill is being deleted"));
     for identifier in servers {
         match removal(platform, wanted, database, identifier) {
             Removal::Done => {}
