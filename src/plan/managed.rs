@@ -28,6 +28,8 @@ pub struct DataPlan {
     pub connection: Option<Connection>,
     /// What is to be done about its login.
     pub login: Option<LoginPlan>,
+    /// Whether its login is not rotated now: another server is about to take its place.
+    pub holds_login: bool,
     /// What the status tells of it.
     pub facts: Facts,
 }

@@ -1,7 +1,8 @@
 //! A database in Amazon RDS, every field decided.
 
 use crate::api::{
-    DatabaseDeletionPolicy, DriftPolicy, Management, MasterPassword, Restarts, VolumeType, WhenSuspended,
+    DatabaseDeletionPolicy, DriftPolicy, MajorUpgrades, Management, MasterPassword, Restarts, VolumeType,
+    WhenSuspended,
 };
 use jiff::Timestamp;
 use std::{
@@ -18,6 +19,8 @@ pub struct AwsDatabase {
     pub version: String,
     /// Whether AWS installs minor versions.
     pub auto_minor_version_upgrade: bool,
+    /// How a new major version is brought.
+    pub major_upgrades: MajorUpgrades,
     /// Identifier without the name of a restore.
     pub base_identifier: String,
     /// What a restore brings, where one was asked for.

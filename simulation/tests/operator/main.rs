@@ -7,4 +7,5 @@ mod cache;
 mod cache_world;
 mod database;
 mod life;
+mod upgrade;
 mod world;
