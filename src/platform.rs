@@ -46,6 +46,8 @@ pub struct Platform {
     pub approved: Option<String>,
     /// Name of the restore that someone confirmed.
     pub confirmed_restore: Option<String>,
+    /// `DbiResourceId` of the instance that an upgrade replaced and that someone lets go.
+    pub confirmed_upgrade: Option<String>,
     /// Value of the annotation that asks for a new login.
     pub rotate_login: Option<String>,
 }

@@ -102,6 +102,7 @@ pub(crate) fn resolve(
         transcoding: None,
         approved: annotation(names::ANNOTATION_APPROVE),
         confirmed_restore: annotation(names::ANNOTATION_CONFIRM_RESTORE),
+        confirmed_upgrade: annotation(names::ANNOTATION_CONFIRM_UPGRADE),
         rotate_login: annotation(names::ANNOTATION_ROTATE_LOGIN),
         namespace,
     };

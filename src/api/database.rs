@@ -99,6 +99,10 @@ pub enum DatabaseDeletionPolicy {
     "database.aws: set instanceClass or serverless, not both"))]
 #[x_kube(validation = ("!has(self.restoreDrill) || !has(self.management) || self.management != 'ObserveOnly'",
     "database.aws.restoreDrill makes and deletes scratch databases: it needs management Full"))]
+#[x_kube(validation = ("!(has(self.majorUpgrades) && self.majorUpgrades == 'BlueGreen') || !(has(self.engine) && self.engine == 'AuroraPostgreSQL')",
+    "database.aws.majorUpgrades BlueGreen belongs to engine PostgreSQL; with Aurora leave it out"))]
+#[x_kube(validation = ("!(has(self.majorUpgrades) && self.majorUpgrades == 'BlueGreen') || (has(self.masterPassword) && self.masterPassword == 'Kubernetes')",
+    "database.aws.majorUpgrades BlueGreen needs masterPassword Kubernetes: AWS makes no blue/green deployment of a database whose master's password is in Secrets Manager"))]
 #[x_kube(validation = ("!has(self.network) || !has(self.network.subnetGroupName) || !has(self.network.subnetIDs)",
     "database.aws.network: set subnetGroupName or subnetIDs, not both"))]
 pub struct AwsDatabase {
@@ -112,6 +116,9 @@ pub struct AwsDatabase {
     /// Whether AWS installs minor versions in the maintenance window; true when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auto_minor_version_upgrade: Option<bool>,
+    /// How a new major version is brought; `InPlace` when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub major_upgrades: Option<MajorUpgrades>,
     /// Identifier of the instance, or with Aurora of the cluster; derived from the platform's UID when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 50), regex(pattern = r"^[a-z](-?[a-z0-9])*$"))]
@@ -213,6 +220,18 @@ pub enum DatabaseEngine {
     PostgreSQL,
     /// An Aurora cluster.
     AuroraPostgreSQL,
+}
+
+/// How a new major version is brought. Either way someone approves it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum MajorUpgrades {
+    /// The server is upgraded where it is: it is away for minutes, and only a backup leads back.
+    #[default]
+    InPlace,
+    /// A second instance with the new version follows the first one and takes its place in about a minute; the
+    /// first one is kept as the way back. It keeps `rds.logical_replication` on, and needs
+    /// `masterPassword: Kubernetes`.
+    BlueGreen,
 }
 
 /// How much of a resource the operator manages.

@@ -27,8 +27,8 @@ pub use component::{
 pub use data::{DeletionPolicy, Embedded, ExternalConnection, Storage};
 pub use database::{
     AwsDatabase, AwsStorage, Backup, Database, DatabaseDeletionPolicy, DatabaseEngine, DatabaseNetwork,
-    DatabaseProvider, DriftPolicy, LogExport, Maintenance, Management, MasterPassword, Monitoring, Restarts,
-    Restore, Serverless, VolumeType, WhenSuspended,
+    DatabaseProvider, DriftPolicy, LogExport, Maintenance, MajorUpgrades, Management, MasterPassword,
+    Monitoring, Restarts, Restore, Serverless, VolumeType, WhenSuspended,
 };
 pub use drill::{FinishedDrill, RestoreDrill, RestoreDrillStatus, RunningDrill};
 pub use platform::{Size, StreamingPlatform, StreamingPlatformSpec};

@@ -46,11 +46,16 @@ pub const TAG_RETAINED: &str = "streamingplatform.dev/retained-from";
 pub const TAG_MASTER: &str = "streamingplatform.dev/master-password";
 /// On what a restore drill made: which drill, and when it began.
 pub const TAG_DRILL: &str = "streamingplatform.dev/restore-drill";
+/// On an instance that takes part in a blue/green upgrade: how far that is, see `plan::rds`. While an instance has it,
+/// blue/green deployments are looked at.
+pub const TAG_UPGRADE: &str = "streamingplatform.dev/upgrade";
 
 /// On a platform: the token of the pending changes that may be made at once (`status.database.approval`).
 pub const ANNOTATION_APPROVE: &str = "streamingplatform.dev/approve";
 /// On a platform: name of the restore that is confirmed, so that what it replaced can go.
 pub const ANNOTATION_CONFIRM_RESTORE: &str = "streamingplatform.dev/confirm-restore";
+/// On a platform: `DbiResourceId` of the instance that a blue/green upgrade replaced and that can go.
+pub const ANNOTATION_CONFIRM_UPGRADE: &str = "streamingplatform.dev/confirm-upgrade";
 
 /// Suffix of the database's objects, and of the Secret with which to connect to it.
 pub const DATABASE: &str = "database";

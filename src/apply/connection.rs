@@ -149,7 +149,7 @@ impl Connection {
         master: impl Future<Output = anyhow::Result<Login>>,
     ) -> Result<bool, ConnectionError> {
         let record = match step {
-            Step::Nothing { .. } | Step::WaitForPods(_) => return Ok(false),
+            Step::Nothing { .. } | Step::Wait(_) => return Ok(false),
             Step::Set { record, .. } | Step::Rewrite { record } => record,
         };
         let before = self.unchanged_since(from).await?;

@@ -110,8 +110,9 @@ pub struct Facts<'a> {
     pub asked: Option<&'a str>,
     /// Whether the server refused the login that the Secret holds.
     pub refused: bool,
-    /// Whether no pod is left that was started with an earlier content of the Secret.
-    pub pods_rolled: bool,
+    /// Whether a rotation may begin: no pod is left that was started with an earlier content of the Secret, and no
+    /// other server, which would not know of it, is about to take this one's place.
+    pub may_rotate: bool,
 }
 
 /// Why a login is set.
@@ -137,8 +138,9 @@ pub enum Step {
         /// When the next rotation is due.
         until: Timestamp,
     },
-    /// A rotation is wanted, and pods still use the user whose password it would replace.
-    WaitForPods(Why),
+    /// A rotation is wanted, and may not begin: pods still use the user whose password it would replace, or another
+    /// server is about to take this one's place.
+    Wait(Why),
     /// Set a new password for the user of `record`, then write the Secret with it.
     Set {
         /// Why.
@@ -156,7 +158,7 @@ pub enum Step {
 /// The next step for a login.
 #[must_use]
 pub fn plan(facts: &Facts<'_>) -> Step {
-    let Facts { record, endpoint, now, interval, asked, refused, pods_rolled } = facts;
+    let Facts { record, endpoint, now, interval, asked, refused, may_rotate } = facts;
     let set = |why, user| Step::Set {
         why,
         record: Record {
@@ -182,11 +184,11 @@ pub fn plan(facts: &Facts<'_>) -> Step {
         _ => (until <= *now).then_some(Why::Due),
     };
     match wanted {
-        Some(why) if *pods_rolled => set(why, other),
+        Some(why) if *may_rotate => set(why, other),
         _ if record.endpoint != endpoint.hash() => {
             Step::Rewrite { record: Record { endpoint: endpoint.hash(), ..(*record).clone() } }
         }
-        Some(why) => Step::WaitForPods(why),
+        Some(why) => Step::Wait(why),
         None => Step::Nothing { until },
     }
 }

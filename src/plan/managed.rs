@@ -30,6 +30,8 @@ pub struct DataPlan {
     pub login: Option<LoginPlan>,
     /// What is to be done about its restore drills.
     pub drill: Option<Drill>,
+    /// Whether its login is not rotated now: another server is about to take its place.
+    pub holds_login: bool,
     /// What the status tells of it.
     pub facts: Facts,
 }

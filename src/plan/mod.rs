@@ -264,6 +264,7 @@ fn database_login(
         refused: observed.database.as_ref().is_some_and(|seen| seen.login_refused),
         master: connection.master.clone(),
         deletion_policy: wanted.deletion_policy,
+        holds: plan.database.holds_login,
     };
     Some(login.plan(platform, observed, plan, now))
 }
@@ -286,6 +287,7 @@ fn cache_login(
         refused: observed.cache.as_ref().is_some_and(|seen| seen.login_refused),
         master: connection.master.clone(),
         deletion_policy: wanted.deletion_policy,
+        holds: plan.cache.holds_login,
     };
     Some(login.plan(platform, observed, plan, now))
 }
@@ -298,6 +300,7 @@ struct Login {
     refused: bool,
     master: managed::Master,
     deletion_policy: DatabaseDeletionPolicy,
+    holds: bool,
 }
 
 impl Login {
@@ -308,7 +311,7 @@ impl Login {
         plan: &Plan,
         now: Timestamp,
     ) -> managed::LoginPlan {
-        let Self { part, endpoint, interval, refused, master, deletion_policy } = self;
+        let Self { part, endpoint, interval, refused, master, deletion_policy, holds } = self;
         let key = ObjectKey::new(Kind::Secret, platform.name.child(part));
         let record = observed.objects.get(&key).and_then(|secret| {
             login::Record::parse(secret.metadata.annotations.as_ref()?.get(names::ANNOTATION_LOGIN)?)
@@ -321,7 +324,7 @@ impl Login {
             interval: interval.and_then(Result::ok).unwrap_or(SignedDuration::MAX),
             asked: platform.rotate_login.as_deref(),
             refused,
-            pods_rolled: rolled_out(observed, plan),
+            may_rotate: !holds && rolled_out(observed, plan),
         });
         managed::LoginPlan {
             step,

@@ -4,6 +4,7 @@
 //! server is changed at a time, and only one that AWS is not at already.
 
 mod aurora;
+mod blue_green;
 mod creation;
 pub mod drill;
 mod instance;
@@ -70,6 +71,8 @@ struct Planner<'a> {
     wanted: &'a AwsDatabase,
     seen: &'a Seen<Database>,
     identifier: String,
+    /// What it shall be until a blue/green upgrade switches over, where one is ahead.
+    blue: Option<AwsDatabase>,
     now: Timestamp,
     permits: Permits,
     plan: DataPlan,
@@ -94,15 +97,9 @@ impl<'a> Planner<'a> {
         // An approval is bound to everything that is wanted.
         let restarts = wanted.restarts;
         let permits = Permits::new(platform, restarts, wanted.maintenance_window, wanted, since, now);
-        Self {
-            platform,
-            wanted,
-            seen,
-            identifier: wanted.identifier(),
-            now,
-            permits,
-            plan: DataPlan::default(),
-        }
+        let identifier = wanted.identifier();
+        let blue = rds::blue_green::blue(wanted, seen.resource.instances.get(&identifier));
+        Self { platform, wanted, seen, identifier, blue, now, permits, plan: DataPlan::default() }
     }
 
     fn call(&mut self, call: rds::Call) {
@@ -182,8 +179,11 @@ impl<'a> Planner<'a> {
             return;
         };
         let status = server.status.to_owned();
-        if owner(self.platform, server.tags) != Owner::Us || !stops {
-            self.plan.state = State::Ready(format!("{} is {status}; spec.suspend is true", self.identifier));
+        let upgrades = server.tags.contains_key(names::TAG_UPGRADE);
+        if owner(self.platform, server.tags) != Owner::Us || !stops || upgrades {
+            let waits = if stops && upgrades { ", and it is not stopped within an upgrade" } else { "" };
+            let message = format!("{} is {status}; spec.suspend is true{waits}", self.identifier);
+            self.plan.state = State::Ready(message);
             return;
         }
         self.plan.connection = None;
@@ -222,8 +222,12 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Subnet and parameter groups. False: a server can't be made before they are there.
+    /// Subnet and parameter groups. False: a server can't be made before they are there; pods stay connected to one
+    /// that is.
     fn groups(&mut self) -> bool {
+        if self.server().is_some_and(|(server, _)| owner(self.platform, server.tags) == Owner::Us) {
+            self.connect();
+        }
         let database = &self.seen.resource;
         if let Subnets::Ids(subnets) = &self.wanted.network.subnets {
             let name = self.subnet_group_name();
@@ -235,9 +239,15 @@ impl<'a> Planner<'a> {
                 return observed.is_some();
             }
         }
-        let name = parameter_group::name(self.platform, self.wanted);
-        let observed = database.parameter_groups.get(&name);
-        let group = parameter_group::calls(self.platform, self.wanted, tags(self.platform), observed);
+        let blue = self.blue.clone();
+        blue.iter().chain([self.wanted]).all(|database| self.parameter_group(database))
+    }
+
+    /// The parameter group of that version of the database. False: it is not there yet.
+    fn parameter_group(&mut self, database: &AwsDatabase) -> bool {
+        let name = parameter_group::name(self.platform, database);
+        let observed = self.seen.resource.parameter_groups.get(&name);
+        let group = parameter_group::calls(self.platform, database, tags(self.platform), observed);
         group.calls.into_iter().for_each(|call| self.call(call));
         if let Some(refused) = group.refused.first() {
             self.plan.stuck(ConditionReason::InvalidSpec, refused.clone(), true);

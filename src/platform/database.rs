@@ -2,7 +2,8 @@
 
 use super::schedule::Schedule;
 use crate::api::{
-    DatabaseDeletionPolicy, DriftPolicy, Management, MasterPassword, Restarts, VolumeType, WhenSuspended,
+    DatabaseDeletionPolicy, DriftPolicy, MajorUpgrades, Management, MasterPassword, Restarts, VolumeType,
+    WhenSuspended,
 };
 use jiff::Timestamp;
 use std::{
@@ -19,6 +20,8 @@ pub struct AwsDatabase {
     pub version: String,
     /// Whether AWS installs minor versions.
     pub auto_minor_version_upgrade: bool,
+    /// How a new major version is brought.
+    pub major_upgrades: MajorUpgrades,
     /// Identifier without the name of a restore.
     pub base_identifier: String,
     /// What a restore brings, where one was asked for.

@@ -2,8 +2,12 @@
 
 use super::Findings;
 use crate::{
-    api::{self, AwsDatabase as Spec, DatabaseDeletionPolicy, DatabaseEngine, LogExport, Size, VolumeType},
+    api::{
+        self, AwsDatabase as Spec, DatabaseDeletionPolicy, DatabaseEngine, LogExport, MajorUpgrades, Size,
+        VolumeType,
+    },
     apply::rds_ca,
+    managed::rds::blue_green,
     platform::{
         AwsDatabase, Platform,
         database::{
@@ -13,7 +17,7 @@ use crate::{
     },
     quantity,
 };
-use std::{ops::RangeInclusive, time::Duration};
+use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
 
 /// Longest identifier: AWS takes 63 characters; what a restore and the number of an instance add must fit.
 const IDENTIFIER: usize = 48;
@@ -111,6 +115,7 @@ pub(super) fn resolve(
         engine: engine(&spec, &defaults, findings),
         version: spec.version.clone().unwrap_or_else(|| VERSION.to_owned()),
         auto_minor_version_upgrade: spec.auto_minor_version_upgrade.unwrap_or(true),
+        major_upgrades: spec.major_upgrades.unwrap_or_default(),
         base_identifier: spec
             .identifier
             .clone()
@@ -123,7 +128,7 @@ pub(super) fn resolve(
         master_password: spec.master_password.unwrap_or_default(),
         network,
         kms_key_id: spec.kms_key_id.clone(),
-        parameters: spec.parameters.clone(),
+        parameters: parameters(&spec, findings),
         backup_retention_days: backup.retention_days.unwrap_or(7).into(),
         backup_window,
         maintenance_window: window?,
@@ -239,6 +244,21 @@ fn network(spec: &Spec) -> Network {
         ca_certificate: network.ca_certificate_identifier,
         tls: network.tls.unwrap_or(true),
     }
+}
+
+/// The parameters; green follows blue by logical replication.
+fn parameters(spec: &Spec, findings: &mut Findings) -> BTreeMap<String, String> {
+    let mut parameters = spec.parameters.clone();
+    if spec.major_upgrades.unwrap_or_default() == MajorUpgrades::BlueGreen {
+        let value = parameters.entry(blue_green::REPLICATION.to_owned()).or_insert_with(|| "1".to_owned());
+        if value != "1" {
+            findings.invalid(
+                format!("spec.database.aws.parameters[{}]", blue_green::REPLICATION),
+                "must be 1 with majorUpgrades BlueGreen; take it out",
+            );
+        }
+    }
+    parameters
 }
 
 fn restore(spec: &api::Restore) -> Restore {

@@ -216,3 +216,19 @@ fn the_examples_in_aws_can_be_planned(#[case] manifest: &str) {
     let platform = resolve(&resource, &Observed::default(), &settings()).unwrap();
     assert!(platform.database_in_aws().is_some() && platform.calls_aws());
 }
+
+#[rstest]
+#[case("{}", Some("1"))]
+#[case("{rds.logical_replication: '1'}", Some("1"))]
+#[case("{rds.logical_replication: '0'}", None)]
+fn a_blue_green_upgrade_needs_logical_replication(#[case] parameters: &str, #[case] value: Option<&str>) {
+    let aws = format!("{{majorUpgrades: BlueGreen, masterPassword: Kubernetes, parameters: {parameters}}}");
+    let spec = format!("{{aws: {{region: eu-central-1}}, database: {{provider: AWS, aws: {aws}}}}}");
+    match (validated(&spec), value) {
+        (Ok(platform), Some(value)) => {
+            assert_eq!(platform.database_in_aws().unwrap().parameters["rds.logical_replication"], value);
+        }
+        (Err(findings), None) => assert!(format!("{findings:?}").contains("rds.logical_replication")),
+        (found, _) => panic!("{found:?}"),
+    }
+}

@@ -59,7 +59,7 @@ impl Platform {
             interval: ROTATION_INTERVAL,
             asked: None,
             refused,
-            pods_rolled: true,
+            may_rotate: true,
         })
     }
 
@@ -86,7 +86,7 @@ impl Platform {
 }
 
 /// Three rotations of a password under load: one task is always a pod that starts, the others are old pods
-/// whose pool reconnects. A pod lives until the next rotation is through, as [`Facts::pods_rolled`] demands.
+/// whose pool reconnects. A pod lives until the next rotation is through, as [`Facts::may_rotate`] demands.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn three_rotations_fail_no_login() {
     const LOGINS_BETWEEN: u32 = 20;
@@ -238,7 +238,7 @@ async fn the_secret_of_an_embedded_database_is_not_overwritten() {
         interval: ROTATION_INTERVAL,
         asked: None,
         refused: false,
-        pods_rolled: true,
+        may_rotate: true,
     });
     let unasked = async { panic!("the master is not needed") };
     let kept = platform.connection.carry_out(None, &step, Existing::Grant, unasked).await;

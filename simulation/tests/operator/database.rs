@@ -505,6 +505,23 @@ async fn what_is_restored_gets_the_masters_password_of_its_own_platform() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_masters_login_moves_to_a_secret_and_back() {
+    for spec in [INSTANCE, AURORA] {
+        let mut world = World::new(spec).await;
+        world.settle().await;
+        for (keeper, managed) in [("Kubernetes", false), ("SecretsManager", true)] {
+            let made = world.changes().len();
+            world.edit(|aws| aws["masterPassword"] = json!(keeper));
+            world.settle().await;
+            world.idle(1).await;
+            assert_eq!(world.changes_since(made).len(), 1, "{spec} {keeper}");
+            let master = world.reconcile().await.plan.database.connection.expect("it serves").master;
+            assert_eq!(matches!(master, Master::SecretsManager(_)), managed, "{spec} {keeper}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_restore_that_fails_says_so_and_the_one_in_use_stays_it() {
     let mut world = World::new(INSTANCE).await;
     world.settle().await;

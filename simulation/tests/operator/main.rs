@@ -8,4 +8,5 @@ mod cache_world;
 mod database;
 mod drill;
 mod life;
+mod upgrade;
 mod world;

@@ -59,6 +59,9 @@ async fn a_switchover_swaps_names_and_keeps_the_data() {
     let logical = logical.apply_method(ApplyMethod::PendingReboot).build();
     let modify = world.rds.modify_db_parameter_group().db_parameter_group_name("logical").parameters(logical);
     modify.send().await.unwrap();
+    assert_eq!(code(create().send().await), "SourceDatabaseNotSupportedFault");
+    world.rds.reboot_db_instance().db_instance_identifier("demo").send().await.unwrap();
+    minutes(1).await;
     let made = create().send().await.unwrap().blue_green_deployment.unwrap();
     let id = made.blue_green_deployment_identifier().unwrap();
     assert_eq!(made.status(), Some("PROVISIONING"));

@@ -1,5 +1,7 @@
 //! Calls that change databases in RDS.
 
+mod blue_green;
+
 use super::{Failure, Passwords};
 use crate::{
     aws::{self, Account},
@@ -28,6 +30,7 @@ const THERE: &[&str] = &[
     "DBClusterAlreadyExistsFault",
     "DBParameterGroupAlreadyExists",
     "DBSubnetGroupAlreadyExists",
+    "BlueGreenDeploymentAlreadyExistsFault",
 ];
 /// Errors that say that what was to be deleted is gone.
 const GONE: &[&str] = &[
@@ -35,6 +38,7 @@ const GONE: &[&str] = &[
     "DBClusterNotFoundFault",
     "DBParameterGroupNotFound",
     "DBSubnetGroupNotFoundFault",
+    "BlueGreenDeploymentNotFoundFault",
 ];
 /// Errors that pass when AWS is done with something else.
 const PASSING: &[&str] = &[
@@ -42,6 +46,7 @@ const PASSING: &[&str] = &[
     "InvalidDBClusterStateFault",
     "InvalidDBParameterGroupState",
     "InvalidDBSubnetGroupStateFault",
+    "InvalidBlueGreenDeploymentStateFault",
 ];
 
 pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwords) -> Result<(), Failure> {
@@ -52,14 +57,16 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
         Call::ModifyInstance { identifier, settings, immediately } => {
             modify_instance(account, identifier, settings, *immediately).await
         }
-        Call::SetMasterPassword { identifier, secret } => {
+        Call::SetMasterPassword { identifier, secret, was_managed } => {
             let password = passwords.read(secret).await?;
             let request = account.rds.modify_db_instance().db_instance_identifier(identifier);
+            let request = request.set_manage_master_user_password(was_managed.then_some(false));
             outcome(request.master_user_password(password).apply_immediately(true).send().await)
         }
-        Call::SetClusterMasterPassword { identifier, secret } => {
+        Call::SetClusterMasterPassword { identifier, secret, was_managed } => {
             let password = passwords.read(secret).await?;
             let request = account.rds.modify_db_cluster().db_cluster_identifier(identifier);
+            let request = request.set_manage_master_user_password(was_managed.then_some(false));
             outcome(request.master_user_password(password).apply_immediately(true).send().await)
         }
         Call::RebootInstance { identifier } => {
@@ -80,6 +87,13 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
                 .set_final_db_snapshot_identifier(final_snapshot.clone())
                 .delete_automated_backups(*delete_backups);
             outcome(request.send().await)
+        }
+        Call::CreateDeployment { name, source, version, parameter_group, tags } => {
+            blue_green::create(account, name, source, version, parameter_group, tags).await
+        }
+        Call::SwitchOver { deployment } => blue_green::switch_over(account, deployment).await,
+        Call::DeleteDeployment { deployment, delete_target } => {
+            blue_green::delete(account, deployment, *delete_target).await
         }
         Call::CreateCluster { identifier, settings, tags, origin } => {
             create_cluster(account, identifier, settings, tags, origin, passwords).await

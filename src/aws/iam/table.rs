@@ -278,6 +278,10 @@ const SERVICE_ROLE: (&str, On) = ("iam:CreateServiceLinkedRole", On::ServiceRole
 const DATABASES: &[Call] = &[
     rds("DescribeDBInstances", &[("rds:DescribeDBInstances", On::Rds(&["db"]))]),
     rds("DescribeDBClusters", &[("rds:DescribeDBClusters", On::Rds(&["cluster"]))]),
+    rds(
+        "DescribeBlueGreenDeployments",
+        &[("rds:DescribeBlueGreenDeployments", On::Rds(&["cluster", "db", "deployment"]))],
+    ),
     rds("DescribeDBSubnetGroups", &[("rds:DescribeDBSubnetGroups", On::Rds(&["subgrp"]))]),
     rds("DescribeDBParameterGroups", &[("rds:DescribeDBParameterGroups", On::Rds(&["pg"]))]),
     rds("DescribeEvents", &[("rds:DescribeEvents", On::Rds(&["*"]))]),
@@ -331,6 +335,31 @@ const DATABASES: &[Call] = &[
             ("rds:DeleteDBInstance", OUR_SERVERS),
             ("rds:CreateDBSnapshot", OUR_SERVERS),
             ("rds:CreateDBSnapshot", SNAPSHOTS),
+        ],
+    ),
+    // AWS makes, changes and deletes green with the caller's rights: the RDS guide's "Authorizing access to Amazon RDS
+    // blue/green deployment operations". Green bears our tags only after it was made.
+    rds(
+        "CreateBlueGreenDeployment",
+        &[
+            ("rds:CreateBlueGreenDeployment", On::Rds(&["db", "deployment", "pg"])),
+            ("rds:CreateDBInstanceReadReplica", On::Rds(&["db", "og", "pg", "subgrp"])),
+            ("rds:AddTagsToResource", On::Rds(&["deployment"])),
+        ],
+    ),
+    rds(
+        "SwitchoverBlueGreenDeployment",
+        &[
+            ("rds:SwitchoverBlueGreenDeployment", On::TaggedRds(&["db", "deployment"])),
+            ("rds:ModifyDBInstance", OUR_SERVERS),
+            ("rds:PromoteReadReplica", OUR_SERVERS),
+        ],
+    ),
+    rds(
+        "DeleteBlueGreenDeployment",
+        &[
+            ("rds:DeleteBlueGreenDeployment", On::TaggedRds(&["db", "deployment"])),
+            ("rds:DeleteDBInstance", OUR_SERVERS),
         ],
     ),
     rds(

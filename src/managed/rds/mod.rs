@@ -1,5 +1,6 @@
 //! Amazon RDS for PostgreSQL and Aurora PostgreSQL.
 
+pub mod blue_green;
 pub mod cluster;
 pub mod instance;
 pub mod parameter_group;
@@ -7,6 +8,7 @@ pub mod scratch;
 pub mod subnet_group;
 
 use crate::{api::RestoreDrillStatus, platform::database::RestoreSource};
+use blue_green::Deployment;
 use cluster::{Cluster, ClusterSetting};
 use instance::{Instance, InstanceSetting};
 use parameter_group::{GroupKind, ParameterGroup};
@@ -27,6 +29,8 @@ pub struct Database {
     pub instances: BTreeMap<String, Instance>,
     /// Aurora clusters, likewise.
     pub clusters: BTreeMap<String, Cluster>,
+    /// Blue/green deployments that bear our tags or concern such an instance, by identifier.
+    pub deployments: BTreeMap<String, Deployment>,
     /// Parameter groups of the platform, by name.
     pub parameter_groups: BTreeMap<String, ParameterGroup>,
     /// The subnet group that the operator made.
@@ -192,6 +196,8 @@ pub enum Call {
         identifier: String,
         /// The Secret.
         secret: String,
+        /// Whether RDS keeps the password in Secrets Manager until then.
+        was_managed: bool,
     },
     /// The same for a cluster.
     SetClusterMasterPassword {
@@ -199,6 +205,8 @@ pub enum Call {
         identifier: String,
         /// The Secret.
         secret: String,
+        /// Whether RDS keeps the password in Secrets Manager until then.
+        was_managed: bool,
     },
     /// Restart an instance.
     RebootInstance {
@@ -223,6 +231,31 @@ pub enum Call {
         final_snapshot: Option<String>,
         /// Whether its automated backups go, too.
         delete_backups: bool,
+    },
+    /// Make a blue/green deployment.
+    CreateDeployment {
+        /// Its name.
+        name: String,
+        /// ARN of the blue instance.
+        source: String,
+        /// Version of the green one.
+        version: String,
+        /// Parameter group of the green one.
+        parameter_group: String,
+        /// Its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Let green take blue's place.
+    SwitchOver {
+        /// The deployment's identifier.
+        deployment: String,
+    },
+    /// Delete a blue/green deployment.
+    DeleteDeployment {
+        /// Its identifier.
+        deployment: String,
+        /// Whether the green instance goes, too.
+        delete_target: bool,
     },
     /// Make an Aurora cluster.
     CreateCluster {
@@ -361,6 +394,14 @@ impl fmt::Display for Call {
                 write!(f, "delete database instance {identifier} after snapshot {snapshot}")
             }
             Self::DeleteInstance { identifier, .. } => write!(f, "delete database instance {identifier}"),
+            Self::CreateDeployment { name, .. } => write!(f, "make blue/green deployment {name}"),
+            Self::SwitchOver { deployment } => write!(f, "switch blue/green deployment {deployment} over"),
+            Self::DeleteDeployment { deployment, delete_target: true } => {
+                write!(f, "delete blue/green deployment {deployment} with its green instance")
+            }
+            Self::DeleteDeployment { deployment, .. } => {
+                write!(f, "delete blue/green deployment {deployment}")
+            }
             Self::CreateCluster { identifier, origin: Origin::Restored(_), .. } => {
                 write!(f, "restore into Aurora cluster {identifier}")
             }

@@ -43,11 +43,15 @@ pub struct Calls {
 /// Family of the parameters, such as `postgres16`.
 #[must_use]
 pub fn family(database: &AwsDatabase) -> String {
+    family_of(database, database.major_version())
+}
+
+fn family_of(database: &AwsDatabase, major: &str) -> String {
     let engine = match database.engine {
         Engine::Instance { .. } => "postgres",
         Engine::Aurora { .. } => "aurora-postgresql",
     };
-    format!("{engine}{}", database.major_version())
+    format!("{engine}{major}")
 }
 
 /// Of what kind the platform's group is.
@@ -63,6 +67,13 @@ pub fn kind(database: &AwsDatabase) -> GroupKind {
 #[must_use]
 pub fn name(platform: &Platform, database: &AwsDatabase) -> String {
     platform.aws_identifier(&family(database), 255)
+}
+
+/// Whether a name is that of a group of the platform, of this or another major version.
+#[must_use]
+pub fn is_ours(platform: &Platform, database: &AwsDatabase, name: &str) -> bool {
+    let major = name.strip_prefix(&platform.aws_identifier(&family_of(database, ""), 255));
+    major.is_some_and(|major| major.parse::<u32>().is_ok())
 }
 
 /// The calls that bring a group to the wanted parameters.

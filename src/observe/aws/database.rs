@@ -10,7 +10,7 @@ use crate::{
     managed::{
         Failure, Seen,
         rds::{
-            Call, Database,
+            Call, Database, blue_green,
             instance::InstanceSetting,
             parameter_group::{self, GroupKind, Parameter, ParameterGroup},
             scratch::{Mark, Scratch},
@@ -85,7 +85,10 @@ impl Databases {
         changed_groups: &BTreeMap<String, Timestamp>,
         there: &mut Database,
     ) -> Result<(), String> {
-        if let Some(group) = there.parameter_groups.get_mut(&parameter_group::name(platform, wanted)) {
+        let blue = blue_green::blue(wanted, there.instances.get(&wanted.identifier()));
+        for database in blue.iter().chain([wanted]) {
+            let name = parameter_group::name(platform, database);
+            let Some(group) = there.parameter_groups.get_mut(&name) else { continue };
             let kind = parameter_group::kind(wanted);
             let lasts = if kind == GroupKind::Instance { WITH_EVENTS } else { BELIEVED };
             let ask = Ask { name: &group.name, of: changed_groups.get(&group.name).copied(), lasts };
@@ -116,16 +119,24 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
     let named = |name: &String| *name == identifier || name == base;
     let scratch = scratch(listing, wanted, tagged);
     let member_of = |cluster: &str| named(&cluster.to_owned());
+    let deployments: BTreeMap<_, _> = listing
+        .deployments
+        .iter()
+        .filter(|(_, it)| tagged(&it.tags) || it.concerns(&identifier) || it.concerns(base))
+        .map(|(key, it)| (key.clone(), it.clone()))
+        .collect();
     let instances = listing.instances.iter().filter(|(name, instance)| {
         let cluster = instance.settings.get(&InstanceSetting::Cluster);
-        let ours =
-            tagged(&instance.tags) || named(name) || cluster.is_some_and(|cluster| member_of(cluster.text()));
+        let upgraded = deployments.values().any(|it| it.concerns(name));
+        let ours = tagged(&instance.tags)
+            || named(name)
+            || upgraded
+            || cluster.is_some_and(|cluster| member_of(cluster.text()));
         ours && !scratch.instances.contains_key(*name)
     });
     let clusters = listing.clusters.iter().filter(|(name, cluster)| {
         (tagged(&cluster.tags) || named(name)) && !scratch.clusters.contains_key(*name)
     });
-    let group = parameter_group::name(platform, wanted);
     let subnets = subnet_group::name(platform);
     Database {
         instances: instances.map(|(name, it)| (name.clone(), it.clone())).collect(),
@@ -133,9 +144,10 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
         parameter_groups: listing
             .parameter_groups
             .iter()
-            .filter(|name| **name == group)
+            .filter(|name| parameter_group::is_ours(platform, wanted, name))
             .map(|name| (name.clone(), ParameterGroup { name: name.clone(), parameters: None }))
             .collect(),
+        deployments,
         subnet_group: listing.subnet_groups.get(&subnets).cloned(),
         scratch: scratch.clone(),
         drill: None,

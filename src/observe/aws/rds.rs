@@ -8,6 +8,7 @@ use crate::{
         Settings, Value,
         rds::{
             MasterSecret, Parameters,
+            blue_green::{self, Deployment},
             cluster::{self, Cluster, ClusterSetting},
             instance::{Instance, InstanceSetting},
             parameter_group::{GroupKind, Parameter},
@@ -30,6 +31,8 @@ pub struct Listing {
     pub instances: BTreeMap<String, Instance>,
     /// Aurora clusters by identifier.
     pub clusters: BTreeMap<String, Cluster>,
+    /// Blue/green deployments by identifier; read while an instance bears [`names::TAG_UPGRADE`].
+    pub deployments: BTreeMap<String, Deployment>,
     /// Subnet groups by name.
     pub subnet_groups: BTreeMap<String, SubnetGroup>,
     /// Names of parameter groups.
@@ -48,7 +51,9 @@ impl Listing {
         });
         let clusters =
             changed(&self.clusters, &before.clusters, |it| Cluster { latest_restorable: None, ..it.clone() });
+        let deployments = changed(&self.deployments, &before.deployments, Clone::clone);
         let tags = instances.iter().map(|it| &it.tags).chain(clusters.iter().map(|it| &it.tags));
+        let tags = tags.chain(deployments.iter().map(|it| &it.tags));
         tags.filter_map(platform_of).collect()
     }
 }
@@ -85,7 +90,13 @@ pub async fn list(account: &Account) -> Result<Listing, String> {
         Box::pin(changed_groups(account)),
     )?;
     let parameter_groups = of_instances.into_iter().chain(of_clusters).collect();
-    Ok(Listing { instances, clusters, subnet_groups, parameter_groups, changed_groups })
+    // After the instances: one that is switched over there is so in its deployment, too.
+    let is_upgraded = instances.values().any(|it| {
+        let stage = it.tags.get(names::TAG_UPGRADE);
+        stage.is_some_and(|stage| stage != blue_green::REPLACED)
+    });
+    let deployments = if is_upgraded { Box::pin(deployments(account)).await? } else { BTreeMap::default() };
+    Ok(Listing { instances, clusters, deployments, subnet_groups, parameter_groups, changed_groups })
 }
 
 async fn instances(account: &Account) -> Result<BTreeMap<String, Instance>, String> {
@@ -105,6 +116,17 @@ async fn clusters(account: &Account) -> Result<BTreeMap<String, Cluster>, String
     while let Some(page) = pages.next().await {
         let page = page.map_err(|error| listing("Aurora clusters", &error))?;
         let all = page.db_clusters.unwrap_or_default().into_iter().map(Cluster::from);
+        found.extend(all.map(|it| (it.identifier.clone(), it)));
+    }
+    Ok(found)
+}
+
+async fn deployments(account: &Account) -> Result<BTreeMap<String, Deployment>, String> {
+    let mut pages = account.rds.describe_blue_green_deployments().into_paginator().send();
+    let mut found = BTreeMap::new();
+    while let Some(page) = pages.next().await {
+        let page = page.map_err(|error| listing("blue/green deployments", &error))?;
+        let all = page.blue_green_deployments.unwrap_or_default().into_iter().map(Deployment::from);
         found.extend(all.map(|it| (it.identifier.clone(), it)));
     }
     Ok(found)
@@ -329,6 +351,23 @@ fn pending(it: &PendingModifiedValues) -> Settings<InstanceSetting> {
     settings.extend(texts.into_iter().filter_map(|(setting, text)| Some((setting, text?.into()))));
     settings.extend(it.multi_az.map(|on| (S::MultiAz, Value::from(on))));
     settings
+}
+
+impl From<types::BlueGreenDeployment> for Deployment {
+    fn from(it: types::BlueGreenDeployment) -> Self {
+        let instance = |arn: Option<String>| {
+            arn.and_then(|arn| Some(arn.rsplit_once(":db:")?.1.to_owned())).unwrap_or_default()
+        };
+        Self {
+            identifier: it.blue_green_deployment_identifier.unwrap_or_default(),
+            name: it.blue_green_deployment_name.unwrap_or_default(),
+            source: instance(it.source),
+            target: instance(it.target),
+            status: it.status.unwrap_or_default(),
+            details: it.status_details,
+            tags: map(it.tag_list),
+        }
+    }
 }
 
 impl From<DbCluster> for Cluster {

@@ -36,7 +36,7 @@ fn facts<'a>(record: Option<&'a Record>, endpoint: &'a Endpoint) -> Facts<'a> {
         interval: ROTATION_INTERVAL,
         asked: None,
         refused: false,
-        pods_rolled: true,
+        may_rotate: true,
     }
 }
 
@@ -66,7 +66,7 @@ fn the_first_login_is_that_of_a_and_then_there_is_nothing_to_do() {
 #[case::interval(|it: &mut Facts<'_>| it.interval = SignedDuration::from_hours(24), Some(Why::Due))]
 #[case::asked(|it: &mut Facts<'_>| it.asked = Some("1"), Some(Why::Asked))]
 #[case::refused(|it: &mut Facts<'_>| it.refused = true, Some(Why::Refused))]
-#[case::refused_while_pods_roll(|it: &mut Facts<'_>| (it.refused, it.pods_rolled) = (true, false), Some(Why::Refused))]
+#[case::refused_while_pods_roll(|it: &mut Facts<'_>| (it.refused, it.may_rotate) = (true, false), Some(Why::Refused))]
 fn the_other_user_takes_over(#[case] change: fn(&mut Facts<'_>), #[case] expected: Option<Why>) {
     let (record, endpoint) = (record(), endpoint("db-1", "one"));
     let mut facts = facts(Some(&record), &endpoint);
@@ -87,22 +87,22 @@ fn a_wish_is_obeyed_once() {
 #[test]
 fn a_rotation_waits_for_pods_that_use_the_user_before() {
     let (record, endpoint) = (record(), endpoint("db-1", "one"));
-    let rolling = Facts { pods_rolled: false, asked: Some("1"), ..facts(Some(&record), &endpoint) };
-    assert_eq!(plan(&rolling), Step::WaitForPods(Why::Asked));
+    let rolling = Facts { may_rotate: false, asked: Some("1"), ..facts(Some(&record), &endpoint) };
+    assert_eq!(plan(&rolling), Step::Wait(Why::Asked));
 }
 
 #[test]
 fn a_new_host_of_the_same_database_keeps_the_login() {
     let (record, moved) = (record(), endpoint("db-1", "two"));
-    for pods_rolled in [true, false] {
-        let step = plan(&Facts { pods_rolled, ..facts(Some(&record), &moved) });
+    for may_rotate in [true, false] {
+        let step = plan(&Facts { may_rotate, ..facts(Some(&record), &moved) });
         let expected = Record { endpoint: moved.hash(), ..record.clone() };
         assert_eq!(step, Step::Rewrite { record: expected });
     }
     // A rotation writes the endpoint as well.
     let due = Facts { now: at(9999), ..facts(Some(&record), &moved) };
     assert_eq!(is_set(&plan(&due)), Some((Why::Due, User::B)));
-    let rolling = Facts { pods_rolled: false, ..due };
+    let rolling = Facts { may_rotate: false, ..due };
     assert!(matches!(plan(&rolling), Step::Rewrite { .. }));
 }
 
@@ -192,7 +192,7 @@ impl World {
             interval: ROTATION_INTERVAL,
             asked: Some(&asked),
             refused: here.is_some_and(|it| !self.works(it)),
-            pods_rolled: self.old_pods.is_empty(),
+            may_rotate: self.old_pods.is_empty(),
         })
     }
 
@@ -203,7 +203,7 @@ impl World {
 
     fn reconcile(&mut self, crash: Crash) {
         match self.step() {
-            Step::Nothing { .. } | Step::WaitForPods(_) => {}
+            Step::Nothing { .. } | Step::Wait(_) => {}
             Step::Set { why, record } => {
                 let before: Vec<_> = self.old_pods.iter().chain(&self.secret).cloned().collect();
                 let worked: Vec<_> = before.into_iter().filter(|it| self.works(it)).collect();

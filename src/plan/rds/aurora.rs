@@ -42,6 +42,10 @@ impl Planner<'_> {
         let (version, group) =
             (cluster::ClusterSetting::EngineVersion, cluster::ClusterSetting::ParameterGroup);
         let now = self.permitted(changes, version, group);
+        if now.iter().any(|it| it.setting == cluster::ClusterSetting::ManagedMasterPassword && !it.to.flag())
+        {
+            return self.take_master_password();
+        }
         if !now.is_empty() {
             let fields: Vec<_> = now.iter().map(|change| change.setting.field()).collect();
             self.moving(format!("{} of {} are being changed", fields.join(", "), self.identifier));

@@ -61,14 +61,24 @@ impl Planner<'_> {
         true
     }
 
+    /// RDS gives the master's password out of its hands only for another one.
+    pub(super) fn take_master_password(&mut self) {
+        self.moving("its master's password moves from Secrets Manager to a Secret");
+        self.call_master_password(true);
+    }
+
+    fn call_master_password(&mut self, was_managed: bool) {
+        let (identifier, secret) = (self.identifier.clone(), master_secret_name(self.platform));
+        self.call(match self.wanted.engine {
+            Engine::Instance { .. } => rds::Call::SetMasterPassword { identifier, secret, was_managed },
+            Engine::Aurora { .. } => rds::Call::SetClusterMasterPassword { identifier, secret, was_managed },
+        });
+    }
+
     /// A restored database has the master's password of its source.
     pub(super) fn set_master_password(&mut self, server: &Server<'_>) {
         if server.tags.contains_key(names::TAG_MASTER) {
-            let (identifier, secret) = (self.identifier.clone(), master_secret_name(self.platform));
-            self.call(match self.wanted.engine {
-                Engine::Instance { .. } => rds::Call::SetMasterPassword { identifier, secret },
-                Engine::Aurora { .. } => rds::Call::SetClusterMasterPassword { identifier, secret },
-            });
+            self.call_master_password(false);
             let keys = BTreeSet::from([names::TAG_MASTER.to_owned()]);
             self.call(rds::Call::Untag { arn: server.arn.to_owned(), keys });
         }

@@ -337,7 +337,8 @@ impl Planner<'_> {
         if instance.tags.contains_key(names::TAG_MASTER) {
             let message = format!("the master's password of {identifier} is set");
             let (identifier, secret) = (identifier.clone(), master_secret_name(self.platform));
-            let set = rds::Call::SetMasterPassword { identifier, secret };
+            let was_managed = instance.master_secret.is_some();
+            let set = rds::Call::SetMasterPassword { identifier, secret, was_managed };
             return match instance.phase() {
                 Phase::Settled => Next::Calls(message, vec![set, untag_master(&instance.arn)]),
                 _ => Next::Wait(message),
@@ -372,7 +373,8 @@ impl Planner<'_> {
         }
         if cluster.tags.contains_key(names::TAG_MASTER) {
             let (identifier, secret) = (identifier.clone(), master_secret_name(self.platform));
-            calls.push(rds::Call::SetClusterMasterPassword { identifier, secret });
+            let was_managed = cluster.master_secret.is_some();
+            calls.push(rds::Call::SetClusterMasterPassword { identifier, secret, was_managed });
             calls.push(untag_master(&cluster.arn));
         }
         if !calls.is_empty() && cluster.phase() == Phase::Settled {

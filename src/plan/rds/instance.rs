@@ -1,26 +1,32 @@
 //! An instance of its own: made, changed, restarted.
 
 use super::{Planner, creation::describe_making, of_instance};
-use crate::managed::{
-    Change, Effect, Setting, Settings,
-    rds::{
-        self, Parameters,
-        instance::{self, Instance, InstanceSetting},
-        parameter_group,
+use crate::{
+    api::names,
+    managed::{
+        Change, Effect, Setting, Settings,
+        rds::{
+            self, Parameters,
+            instance::{self, Instance, InstanceSetting},
+            parameter_group,
+        },
     },
 };
 
 impl Planner<'_> {
     pub(super) fn wanted_instance(&self) -> Settings<InstanceSetting> {
-        let group = parameter_group::name(self.platform, self.wanted);
-        instance::desired(self.wanted, &group, self.subnet_group().as_deref())
+        let database = self.blue.as_ref().unwrap_or(self.wanted);
+        let group = parameter_group::name(self.platform, database);
+        instance::desired(database, &group, self.subnet_group().as_deref())
     }
 
     /// An instance of its own.
     pub(super) fn instance(&mut self) {
         let wanted = self.wanted_instance();
         let Some(instance) = self.target_instance() else {
-            if self.may_be_made() {
+            if self.is_switched_over() {
+                self.moving(format!("{} is being switched over", self.identifier));
+            } else if self.may_be_made() {
                 let (tags, origin) = (self.new_tags(), self.origin());
                 self.moving(describe_making(&origin));
                 self.call(instance::create(self.identifier.clone(), wanted, tags, origin));
@@ -32,10 +38,15 @@ impl Planner<'_> {
             return;
         }
         self.connect();
-        if self.settled(&of_instance(instance), instance.phase()) || heals(instance, &changes) {
+        self.plan.holds_login = instance.tags.contains_key(names::TAG_UPGRADE);
+        let settled = self.settled(&of_instance(instance), instance.phase());
+        if settled || heals(instance, &changes) {
             self.tag(&of_instance(instance));
             self.set_master_password(&of_instance(instance));
-            self.change_instance(instance, &wanted, changes);
+            let changed = self.change_instance(instance, &wanted, changes);
+            if settled && !changed {
+                self.upgrade(instance);
+            }
         }
     }
 
@@ -55,6 +66,10 @@ impl Planner<'_> {
             self.moving(
                 "its storage can be changed again when AWS has optimized the last change, at least six hours after it",
             );
+        }
+        if now.iter().any(|it| it.setting == InstanceSetting::ManagedMasterPassword && !it.to.flag()) {
+            self.take_master_password();
+            return true;
         }
         if !now.is_empty() {
             let fields: Vec<_> = now.iter().map(|change| change.setting.field()).collect();

@@ -1,6 +1,6 @@
 //! The end of a database: what is called, and what AWS or someone has to do first.
 
-use super::Planner;
+use super::{Planner, blue_green};
 use crate::{
     api::{DatabaseDeletionPolicy, Management, names},
     managed::{
@@ -39,6 +39,17 @@ pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>
     }
     if wanted.management == Management::ObserveOnly {
         return Removal::Done;
+    }
+    // AWS deletes no instance of a deployment.
+    if let Some(deployment) = database.deployments.values().find(|it| ours(&it.tags)) {
+        let calls = blue_green::abandonment(platform, deployment, &database.instances);
+        if calls.is_empty() {
+            let (name, status) = (&deployment.name, &deployment.status);
+            let message =
+                format!("blue/green deployment {name} is {status}; it is deleted when that is over");
+            return Removal::Waiting(message);
+        }
+        return Removal::Calls(calls.into_iter().map(Call::Rds).collect());
     }
     let members = |instance: &Instance| instance.settings.contains_key(&InstanceSetting::Cluster);
     let servers = database.clusters.values().filter(|it| ours(&it.tags)).map(|it| &it.identifier).chain(
@@ -206,9 +217,10 @@ fn let_go(platform: &Platform, arn: &str, tags: &BTreeMap<String, String>) -> Ve
 }
 
 impl Planner<'_> {
-    /// What a restore replaced: kept until the restore is confirmed, then deleted as the spec says.
+    /// What a restore or an upgrade replaced: kept until that is confirmed, then deleted as the spec says.
     pub(super) fn kept(&mut self) {
         let ours = |tags: &BTreeMap<String, String>| owner(self.platform, tags) == Owner::Us;
+        let upgraded = self.replaced_by_upgrade();
         let kept: BTreeSet<String> = match self.wanted.engine {
             Engine::Instance { .. } => self
                 .seen
@@ -217,6 +229,7 @@ impl Planner<'_> {
                 .values()
                 .filter(|it| ours(&it.tags) && it.identifier != self.identifier)
                 .map(|it| it.identifier.clone())
+                .filter(|it| !self.seen.resource.deployments.values().any(|one| one.has_green(it)))
                 .collect(),
             Engine::Aurora { .. } => self
                 .seen
@@ -229,9 +242,16 @@ impl Planner<'_> {
         };
         let restored = self.wanted.restore.as_ref().map(|restore| restore.name.as_str());
         let confirmed = restored.is_some() && self.platform.confirmed_restore.as_deref() == restored;
-        if confirmed && matches!(self.plan.state, State::Ready(_)) && self.plan.calls.is_empty() {
+        if matches!(self.plan.state, State::Ready(_)) && self.plan.calls.is_empty() {
             for identifier in &kept {
-                self.remove(identifier);
+                match upgraded.get(identifier) {
+                    Some(resource_id) if self.platform.confirmed_upgrade.as_ref() == Some(resource_id) => {
+                        self.remove(identifier);
+                    }
+                    Some(resource_id) => self.way_back(identifier, resource_id),
+                    None if confirmed => self.remove(identifier),
+                    None => {}
+                }
             }
         }
         self.plan.facts.kept = kept;

@@ -3,7 +3,12 @@ use crate::{
     managed::{
         Value,
         parameters::Parameter,
-        rds::{Call, Origin, Parameters, cluster::ClusterSetting, parameter_group::ParameterGroup},
+        rds::{
+            Call, Origin, Parameters,
+            blue_green::{Deployment, REPLICATION},
+            cluster::ClusterSetting,
+            parameter_group::ParameterGroup,
+        },
     },
     observe::Observed,
     plan::{
@@ -119,7 +124,7 @@ fn carry_out(there: &mut Database, call: Call) {
                 .for_each(|it| it.tags.extend(tags.clone()));
         }
         Call::CreateParameterGroup { name, .. } => {
-            let known = [(DYNAMIC, false), (STATIC, true), ("rds.force_ssl", false)];
+            let known = [(DYNAMIC, false), (STATIC, true), (REPLICATION, true), ("rds.force_ssl", false)];
             let parameters = known.map(|(name, is_static)| {
                 (name.to_owned(), Parameter { is_modifiable: true, is_static, ..Parameter::default() })
             });
@@ -145,8 +150,63 @@ fn carry_out(there: &mut Database, call: Call) {
             there.subnet_group = Some(subnet_group::SubnetGroup { name, subnets });
         }
         Call::DeleteSubnetGroup { .. } => there.subnet_group = None,
+        Call::SetMasterPassword { identifier, .. } => {
+            let managed = (InstanceSetting::ManagedMasterPassword, false.into());
+            instance(there, &identifier).settings.extend([managed]);
+        }
+        Call::CreateDeployment { name, source, version, parameter_group, tags } => {
+            let blue = there.instances.values().find(|it| it.arn == source).unwrap().clone();
+            let identifier = format!("{}-green-abc123", blue.identifier);
+            let mut green =
+                Instance { arn: format!("arn:{identifier}"), tags: BTreeMap::new(), ..blue.clone() };
+            green.resource_id = format!("db-{identifier}");
+            green.settings.extend([
+                (InstanceSetting::EngineVersion, version.into()),
+                (InstanceSetting::ParameterGroup, parameter_group.into()),
+            ]);
+            green.identifier.clone_from(&identifier);
+            there.instances.insert(identifier.clone(), green);
+            let deployment = Deployment {
+                identifier: "bgd-1".into(),
+                name,
+                source: blue.identifier,
+                target: identifier,
+                status: "AVAILABLE".into(),
+                details: None,
+                tags,
+            };
+            there.deployments.insert(deployment.identifier.clone(), deployment);
+        }
+        Call::SwitchOver { deployment } => {
+            let deployment = there.deployments.get_mut(&deployment).unwrap();
+            let (blue, green) = (deployment.source.clone(), deployment.target.clone());
+            deployment.status = "SWITCHOVER_COMPLETED".into();
+            (deployment.source, deployment.target) = (format!("{blue}-old1"), blue.clone());
+            let mut old = there.instances.remove(&blue).unwrap();
+            let mut new = there.instances.remove(&green).unwrap();
+            new.tags = old.tags.clone();
+            for (instance, identifier) in [(&mut old, format!("{blue}-old1")), (&mut new, blue)] {
+                instance.arn = format!("arn:{identifier}");
+                instance.identifier = identifier;
+            }
+            there.instances.extend([old, new].map(|it| (it.identifier.clone(), it)));
+        }
+        Call::DeleteDeployment { deployment, delete_target } => {
+            let deployment = there.deployments.remove(&deployment).unwrap();
+            if delete_target {
+                carry_out(there, delete(deployment.target));
+            }
+        }
+        Call::Untag { arn, keys } => {
+            let tagged = there.instances.values_mut().filter(|it| it.arn == arn);
+            tagged.for_each(|it| it.tags.retain(|key, _| !keys.contains(key)));
+        }
         other => panic!("{other} is not expected here"),
     }
+}
+
+fn delete(identifier: String) -> Call {
+    Call::DeleteInstance { identifier, final_snapshot: None, delete_backups: false }
 }
 
 fn instance<'a>(there: &'a mut Database, identifier: &str) -> &'a mut Instance {
@@ -202,6 +262,10 @@ fn golden(calls: &[Call]) -> String {
         }
         Call::SetParameters { parameters, .. } => format!("{parameters:?}\n"),
         Call::ResetParameters { parameters, .. } => format!("{parameters:?}\n"),
+        Call::CreateDeployment { source, version, parameter_group, .. } => {
+            format!("source: {source}\nversion: {version}\nparameter group: {parameter_group}\n")
+        }
+        Call::Tag { tags, .. } => format!("{tags:?}\n"),
         Call::DeleteInstance { final_snapshot, delete_backups, .. } => {
             format!("final snapshot: {final_snapshot:?}\ndelete backups: {delete_backups}\n")
         }
@@ -286,6 +350,32 @@ fn a_major_version_goes_with_its_parameter_group_once_it_is_approved() {
     assert_eq!(waiting, [("version", "17.5")]);
     next.approved = plan.approval.clone();
     insta::assert_snapshot!("a_major_version", golden(&converge(&next, &mut seen)));
+}
+
+/// Approved at once, so that each step follows the one before.
+#[test]
+fn a_blue_green_upgrade_is_one_step_after_the_other() {
+    let mut seen = Seen::default();
+    converge(&in_aws(json!({"version": "16.9"})), &mut seen);
+    let spec = json!({
+        "version": "17", "majorUpgrades": "BlueGreen", "masterPassword": "Kubernetes",
+        "maintenance": {"restarts": "Immediately"},
+    });
+    let mut platform = in_aws(spec);
+    let mut made = Vec::new();
+    loop {
+        let plan = planned(&platform, &seen);
+        let calls = called(&plan);
+        if calls.is_empty() && plan.approval.is_none() {
+            break;
+        }
+        platform.approved = plan.approval.or(platform.approved);
+        calls.iter().for_each(|call| carry_out(&mut seen.resource, call.clone()));
+        made.extend(calls);
+        assert!(made.len() < 30, "{}", golden(&made));
+    }
+    insta::assert_snapshot!("a_blue_green_upgrade", golden(&made));
+    assert_eq!(converge(&platform, &mut seen), []);
 }
 
 #[test]

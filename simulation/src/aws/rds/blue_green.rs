@@ -1,10 +1,10 @@
 //! Blue/green deployments of instances (RDS guide, "Limitations and considerations for blue/green deployments").
 
 use super::{
-    AVAILABLE, Fault, Parameters, Rds, Settings, Xml,
+    AVAILABLE, Fault, Instance, ParameterState, Parameters, Rds, Xml,
     engine::Version,
     instance::{by_name, check_upgrade, not_available},
-    invalid_value,
+    invalid_combination, invalid_value,
     progress::{Progress, Status},
     tag, times,
 };
@@ -23,8 +23,12 @@ pub struct Deployment {
     pub source: String,
     /// Identifier of the green instance.
     pub target: String,
+    /// `StatusDetails`.
+    pub details: Option<String>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// How the next switch-over fails, and why.
+    failure: Option<(Status, String)>,
     created: Timestamp,
     progress: Progress<Finish>,
 }
@@ -50,6 +54,17 @@ const TARGET: [(&str, &str); 7] = [
 ];
 
 impl Deployment {
+    /// Brings it into a status, such as `INVALID_CONFIGURATION`, for a reason.
+    pub fn force_status(&mut self, status: Status, details: &str) {
+        self.progress.rest_at(status);
+        self.details = Some(details.to_owned());
+    }
+
+    /// Makes the next switch-over fail: all is led back, and it rests in this status.
+    pub fn fail_switchover(&mut self, status: Status, details: &str) {
+        self.failure = Some((status, details.to_owned()));
+    }
+
     /// Its status as describes show it.
     #[must_use]
     pub fn status(&self) -> Status {
@@ -67,6 +82,9 @@ impl Rds {
         match deployment.progress.finish(at) {
             Some(Finish::Provisioned) => deployment.progress.rest = READY,
             Some(Finish::SwitchedOver) => {
+                if let Some((status, details)) = deployment.failure.take() {
+                    return deployment.force_status(status, &details);
+                }
                 deployment.progress.rest = COMPLETED;
                 let (blue, green) = (deployment.source.clone(), deployment.target.clone());
                 let old = format!("{blue}-old1");
@@ -78,11 +96,12 @@ impl Rds {
         }
     }
 
-    /// Green has what blue has, and its name and endpoint.
+    /// Green has what blue has, and its name, endpoint and tags. Blue keeps its tags.
     fn switch_over_to(&mut self, blue: &str, green: &str, old: &str) {
-        let data = self.instances.get(blue).map(|instance| instance.data.clone());
-        if let (Some(data), Some(green)) = (data, self.instances.get_mut(green)) {
+        let from = self.instances.get(blue).map(|instance| (instance.data.clone(), instance.tags.clone()));
+        if let (Some((data, tags)), Some(green)) = (from, self.instances.get_mut(green)) {
             green.data = data;
+            green.tags = tags;
         }
         self.rename(blue, old);
         self.rename(green, blue);
@@ -159,15 +178,14 @@ impl Rds {
         for (theirs, ours) in TARGET {
             target.0.extend(parameters.get(theirs).map(|value| (ours.to_owned(), value.to_owned())));
         }
-        let mut origin = blue.origin(now);
+        let origin = blue.origin(now);
         let mut wanted = origin.settings.clone();
         wanted.apply(&origin.engine, &target)?;
         if wanted.version != origin.settings.version {
             let allowed = Parameters([("AllowMajorVersionUpgrade".to_owned(), "true".to_owned())].into());
-            self.check_replication(&origin.settings, wanted.version)?;
+            self.check_replication(blue, wanted.version)?;
             check_upgrade(&origin.engine, origin.settings.version, wanted.version, &allowed)?;
         }
-        origin.tags.clone_from(&blue.tags);
         let id = self.next_token(place, &name, 17);
         let green = format!("{source}-green-{}", &id[..6]);
         self.launch(&green, origin, &target, now, place, secrets)?;
@@ -176,6 +194,8 @@ impl Rds {
             name,
             source,
             target: green,
+            details: None,
+            failure: None,
             tags: parameters.tags(),
             created: now,
             progress: Progress::resting("PROVISIONING"),
@@ -187,15 +207,20 @@ impl Rds {
     }
 
     /// To another major version, green follows by logical replication.
-    fn check_replication(&self, settings: &Settings, version: Version) -> Result<(), Fault> {
+    fn check_replication(&self, blue: &Instance, version: Version) -> Result<(), Fault> {
+        let settings = &blue.settings;
         let group = self.groups.groups.get(&settings.parameter_group);
         let value = group.and_then(|group| group.values.get("rds.logical_replication"));
-        if version.major == settings.version.major || value.is_some_and(|value| value == "1") {
+        let is_on = value.is_some_and(|value| value == "1") && blue.parameters == ParameterState::InSync;
+        if version.major == settings.version.major || is_on {
             return Ok(());
         }
         Err(Fault::bad_request(
             "SourceDatabaseNotSupportedFault",
-            format!("The parameter group {} must have rds.logical_replication 1.", settings.parameter_group),
+            format!(
+                "The parameter group {} must have rds.logical_replication 1, and be in force.",
+                settings.parameter_group
+            ),
         ))
     }
 
@@ -251,6 +276,12 @@ impl Rds {
             return Err(invalid_state(deployment));
         }
         let target = deployment.target.clone();
+        let green = self.instances.get(&target);
+        if deletes_target && green.is_some_and(|green| green.settings.deletion_protection) {
+            return Err(invalid_combination(
+                "Cannot delete protected DB Instance, please disable deletion protection and try again.",
+            ));
+        }
         let shown = show(deployment, place);
         self.deployments.remove(id);
         if deletes_target && let Some(green) = self.instances.get_mut(&target) {
@@ -291,6 +322,7 @@ fn show(deployment: &Deployment, place: &Place) -> Xml {
         .text("Source", &source)
         .text("Target", &target)
         .text("Status", deployment.status())
+        .optional("StatusDetails", deployment.details.clone())
         .text("CreateTime", deployment.created)
         .list("SwitchoverDetails", "member", [detail])
         .list("TagList", "Tag", deployment.tags.iter().map(|(key, value)| tag(key, value)))
