@@ -6,6 +6,7 @@ pub mod query;
 pub mod rds;
 pub mod secrets;
 mod server;
+pub mod sqs;
 mod transport;
 
 pub use server::serve;
@@ -20,6 +21,7 @@ use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+use tokio::{sync::Notify, time::Instant};
 
 /// Account of keys that name none: an access key of 12 digits names its account.
 pub const ACCOUNT: &str = "111122223333";
@@ -29,6 +31,8 @@ pub const ACCOUNT: &str = "111122223333";
 pub struct Cloud {
     clock: Clock,
     inner: Arc<Mutex<Inner>>,
+    /// Something happened.
+    news: Arc<Notify>,
 }
 
 #[derive(Debug, Default)]
@@ -66,6 +70,8 @@ pub struct Region {
     pub elasticache: elasticache::ElastiCache,
     /// Secrets Manager.
     pub secrets: secrets::Secrets,
+    /// SQS.
+    pub sqs: sqs::Sqs,
 }
 
 /// A call that arrived, for tests to look at.
@@ -87,7 +93,7 @@ impl Cloud {
     /// An empty cloud.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, inner: Arc::default() }
+        Self { clock, inner: Arc::default(), news: Arc::default() }
     }
 
     /// Its clock.
@@ -113,7 +119,40 @@ impl Cloud {
         let mut inner = self.inner();
         let region = inner.region(place);
         region.advance(now);
-        act(region, now)
+        let done = act(region, now);
+        self.news.notify_waiters();
+        done
+    }
+
+    /// Waits as long as a call does that polls for messages.
+    pub(crate) async fn wait(&self, request: &Request<Bytes>) {
+        let Ok(request) = transport::Incoming::read(request) else { return };
+        let Some(patience) = sqs::patience(&request.operation, &request.parameters) else { return };
+        let deadline = Instant::now() + patience;
+        loop {
+            // From now on, so that nothing is missed between the look and the wait.
+            let news = self.news.notified();
+            let wait = {
+                let now = self.clock.now();
+                let mut inner = self.inner();
+                let region = inner.region(&request.place);
+                region.advance(now);
+                region.sqs.next_message(&request.parameters, now)
+            };
+            match wait {
+                Some(wait) if wait.is_zero() => return,
+                wait => {
+                    let until = wait.map_or(deadline, |wait| deadline.min(Instant::now() + wait));
+                    tokio::select! {
+                        () = news => {}
+                        () = tokio::time::sleep_until(until) => {}
+                    }
+                }
+            }
+            if Instant::now() >= deadline {
+                return;
+            }
+        }
     }
 
     /// Answers a request; `None`: the connection is cut instead.
@@ -138,6 +177,7 @@ impl Cloud {
             return inner.record(now, &request, Some("cut"));
         }
         inner.record(now, &request, code.as_deref());
+        self.news.notify_waiters();
         Some(request.respond(performed))
     }
 
@@ -176,15 +216,17 @@ impl Region {
         self.rds.advance(now, &self.place, &mut self.secrets);
         self.elasticache.advance(now, &self.place);
         self.secrets.advance(now);
+        self.sqs.advance(now);
     }
 
     fn perform(&mut self, request: &transport::Incoming, now: Timestamp) -> Result<query::Answer, Fault> {
-        let Self { place, rds, elasticache, secrets } = self;
+        let Self { place, rds, elasticache, secrets, sqs } = self;
         let (operation, parameters) = (request.operation.as_str(), &request.parameters);
         match request.service.as_str() {
             "rds" => rds.call(operation, parameters, now, place, secrets),
             "elasticache" => elasticache.call(operation, parameters, now, place),
             "secretsmanager" => secrets.call(operation, parameters, now, place),
+            "sqs" => sqs.call(operation, parameters, now, place),
             other => Err(Fault::sender(
                 StatusCode::NOT_IMPLEMENTED,
                 "NotImplemented",

@@ -274,7 +274,14 @@ pub(super) fn error(fault: &Fault) -> Response<Bytes> {
 }
 
 pub(super) fn json_error(fault: &Fault) -> Response<Bytes> {
-    json(fault.status, &serde_json::json!({ "__type": fault.code, "message": fault.message }))
+    let mut response =
+        json(fault.status, &serde_json::json!({ "__type": fault.code, "message": fault.message }));
+    // SQS tells the codes that it had before it spoke JSON, and clients go by these.
+    if let Some(code) = super::sqs::code_of_old(&fault.code) {
+        let value = http::HeaderValue::from_static(code);
+        response.headers_mut().insert("x-amzn-query-error", value);
+    }
+    response
 }
 
 fn xml(status: http::StatusCode, body: String) -> Response<Bytes> {

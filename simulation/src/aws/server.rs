@@ -18,7 +18,9 @@ pub async fn serve(cloud: Cloud, listener: TcpListener) -> std::io::Result<()> {
 async fn answer(State(cloud): State<Cloud>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return StatusCode::BAD_REQUEST.into_response() };
-    match cloud.handle(&Request::from_parts(parts, body.to_bytes())) {
+    let request = Request::from_parts(parts, body.to_bytes());
+    cloud.wait(&request).await;
+    match cloud.handle(&request) {
         Some(response) => response.map(Body::from),
         // An answer that breaks off: the connection is closed within the body.
         None => Response::new(Body::from_stream(cut())),

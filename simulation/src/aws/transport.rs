@@ -133,14 +133,16 @@ impl HttpClient for Cloud {
 
 impl HttpConnector for Cloud {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        HttpConnectorFuture::ready(answer(self, request))
+        let cloud = self.clone();
+        HttpConnectorFuture::new(async move { answer(&cloud, request).await })
     }
 }
 
-fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let broken = |what: &str| ConnectorError::io(what.to_owned().into());
     let request = request.try_into_http1x().map_err(|_| broken("the request is no HTTP/1.1"))?;
     let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+    cloud.wait(&request).await;
     let response = cloud.handle(&request).ok_or_else(|| broken("the connection was cut"))?;
     response.map(SdkBody::from).try_into().map_err(|_| broken("the response is no HTTP/1.1"))
 }

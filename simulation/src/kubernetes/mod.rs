@@ -3,6 +3,7 @@
 //!
 //! It knows no schema: defaults and validation are the real API server's, and tested on one.
 
+pub mod controllers;
 pub mod fields;
 pub mod request;
 pub mod resource;
@@ -124,7 +125,8 @@ impl Cluster {
     }
 
     fn tell(&self, inner: &Inner) {
-        self.news.send_replace((inner.store.revision(), inner.breaks));
+        let new = (inner.store.revision(), inner.breaks);
+        self.news.send_if_modified(|old| std::mem::replace(old, new) != new);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -1,5 +1,7 @@
 use super::*;
+use controllers::{Controllers, Exit, Run};
 use futures::StreamExt;
+use jiff::SignedDuration;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Secret},
@@ -202,4 +204,102 @@ async fn only_the_status_is_written_through_its_subresource() {
     assert_eq!(there["metadata"]["generation"], 1);
     let listed = deployments(&cluster).list(&ListParams::default()).await.unwrap();
     assert_eq!(listed.items.len(), 1);
+}
+
+fn write() -> store::Write<'static> {
+    let now = "2026-07-01T12:00:00Z".parse().unwrap();
+    store::Write { manager: "test", subresource: store::Subresource::Main, now }
+}
+
+fn key(resource: resource::Resource, name: &str) -> Key {
+    Key { resource, namespace: "media".into(), name: name.into() }
+}
+
+fn status(cluster: &Cluster, key: &Key, pointer: &str) -> Value {
+    cluster.with(|store, _| {
+        store.get(key).and_then(|it| it["status"].pointer(pointer).cloned()).unwrap_or_default()
+    })
+}
+
+fn pods(cluster: &Cluster) -> Vec<String> {
+    cluster.with(|store, _| store.list(resource::PODS, None).map(|(key, _)| key.name.clone()).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deployment_becomes_available_and_rolls_without_a_gap() {
+    let cluster = cluster();
+    tokio::spawn(Controllers::new(&cluster, |_| unreachable!("there is no Job")).run());
+    let web = key(DEPLOYMENTS, "web");
+    let mut spec = container("app", "a:1");
+    spec["replicas"] = json!(2);
+    cluster.with(|store, _| store.create(&web, deployment(spec.clone()), write()).unwrap());
+    assert_eq!(status(&cluster, &web, "/availableReplicas"), Value::Null);
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(status(&cluster, &web, "/availableReplicas"), 2);
+    let before = pods(&cluster);
+    let patch = json!({"spec": container("app", "a:2")});
+    cluster.with(|store, _| store.merge_patch(&web, &patch, write()).unwrap());
+    for _ in 0..10 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(status(&cluster, &web, "/availableReplicas"), 2, "never fewer");
+    }
+    let after = pods(&cluster);
+    assert!(after.len() == 2 && after.iter().all(|name| !before.contains(name)), "{after:?}");
+    cluster.with(|store, now| store.delete(&web, &Value::Null, now).unwrap());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(pods(&cluster), [""; 0], "they go with what owns them");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_ends_as_its_pod_does_and_outlives_a_disruption() {
+    let cluster = cluster();
+    let mut runs = 0;
+    let controllers = Controllers::new(&cluster, move |_| {
+        runs += 1;
+        let exit = match runs {
+            1 => Exit::Disrupted,
+            2 => Exit::Code { code: 0, message: String::new() },
+            _ => Exit::Code { code: 65, message: "because".into() },
+        };
+        Run { lasts: SignedDuration::from_secs(10), exit }
+    });
+    tokio::spawn(controllers.run());
+    let make = |name: &str| {
+        let mut job = deployment(container("transcoder", "t:1"));
+        job["spec"]["ttlSecondsAfterFinished"] = json!(60);
+        cluster.with(|store, _| store.create(&key(resource::JOBS, name), job, write()).unwrap());
+        key(resource::JOBS, name)
+    };
+    let first = make("first");
+    tokio::time::sleep(Duration::from_secs(40)).await;
+    assert_eq!(status(&cluster, &first, "/succeeded"), 1);
+    assert_eq!(pods(&cluster), ["first-0", "first-1"], "the second in the place of the lost one");
+    let second = make("second");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(status(&cluster, &second, "/conditions/1/type"), "Failed");
+    let pod = key(resource::PODS, "second-0");
+    let code = status(&cluster, &pod, "/containerStatuses/0/state/terminated/exitCode");
+    assert_eq!(code, 65);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert!(
+        cluster.with(|store, _| store.get(&first).is_none() && store.get(&second).is_none()),
+        "their time is over"
+    );
+    assert_eq!(pods(&cluster), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_a_job() {
+    let cluster = cluster();
+    let forever = Run { lasts: SignedDuration::from_hours(1), exit: Exit::OutOfMemory };
+    tokio::spawn(Controllers::new(&cluster, move |_| forever.clone()).run());
+    let mut job = deployment(container("transcoder", "t:1"));
+    job["spec"]["activeDeadlineSeconds"] = json!(30);
+    let late = key(resource::JOBS, "late");
+    cluster.with(|store, _| store.create(&late, job, write()).unwrap());
+    tokio::time::sleep(Duration::from_secs(29)).await;
+    assert_eq!(status(&cluster, &late, "/active"), 1);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(status(&cluster, &late, "/conditions/1/reason"), "DeadlineExceeded");
+    assert_eq!(pods(&cluster), [""; 0]);
 }
