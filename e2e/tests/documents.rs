@@ -2,6 +2,7 @@
 
 use anyhow::{Context, Result, ensure};
 use contract::Reason;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use std::{
     collections::BTreeSet,
     fs,
@@ -9,7 +10,8 @@ use std::{
     time::Duration,
 };
 use streaming_operator::{
-    api::ConditionType,
+    api::{ConditionType, FinishedDrill, RestoreDrillStatus},
+    kinds::PlatformKey,
     metrics::{Load, Metrics},
 };
 
@@ -37,6 +39,19 @@ fn rendered() -> Result<String> {
     metrics.aws_waited("sqs", Duration::ZERO);
     metrics.aws_throttled("sqs");
     metrics.load(Load::default(), Load::default());
+    let at = Time("2026-07-01T12:00:00Z".parse()?);
+    let last = FinishedDrill {
+        slot: at.clone(),
+        started_at: at.clone(),
+        finished_at: at.clone(),
+        passed: true,
+        rto_seconds: Some(1),
+        rpo_seconds: Some(1),
+        message: String::new(),
+    };
+    let drills =
+        RestoreDrillStatus { last: Some(last), last_passed_at: Some(at), ..RestoreDrillStatus::default() };
+    metrics.restore_drill(&PlatformKey::new("media", "tv"), Some(&drills));
     Ok(metrics.render()?)
 }
 
