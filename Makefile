@@ -1,6 +1,6 @@
 # Entry points. What they do is in e2e/*.sh; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down
+.PHONY: bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,7 +26,7 @@ unit: ## unit, golden, API-server and browser tests, without a cluster of nodes
 fmt: ## format the Rust code
 	@cargo fmt --all
 
-generate: ## write the CRD, the RBAC rules, the CA certificates of RDS and the chart's README
+generate: ## write the CRD, the RBAC rules, the CA certificates of RDS, the chart's README and the examples' lives
 	@e2e/test.sh generate
 
 e2e-up: ## bring the tests' cluster, emulator and operator up; a demo may run beside
@@ -37,6 +37,9 @@ e2e-test: ## tests on a kind cluster, which stays up, and in a browser
 
 e2e-down: ## take the tests' environment away
 	@e2e/demo-down.sh test
+
+faults: ## the operator dies at each of its requests, in a simulated world
+	@e2e/test.sh faults
 
 bench-queue: ## message to Job, against a bare long poll and create; needs the demo
 	@e2e/bench-queue.sh

@@ -9,6 +9,7 @@ use crate::{
     plan::preview::preview,
     queue_cli::{self, QueueArgs},
     settings::{self, Images, RolePattern, Settings},
+    surroundings::Surroundings,
 };
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
@@ -267,7 +268,11 @@ impl Run {
             .await
             .with_context(|| format!("can't listen on {}", self.listen))?;
         let metrics = Metrics::default();
-        let controller = Controller::new(client, self.settings.into(), self.replica.into(), metrics.clone());
+        let controller = Controller::new(
+            Surroundings::of_process(client, metrics.clone()),
+            self.settings.into(),
+            self.replica.into(),
+        );
         tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %self.listen, "starts");
         let admin = tokio::spawn(admin::serve(listener, metrics, controller.cluster(), stop.clone()));
         let ended = controller.run(stop.clone()).await;

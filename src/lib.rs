@@ -19,4 +19,5 @@ pub mod quantity;
 pub mod queue_cli;
 pub mod settings;
 pub mod status;
+pub mod surroundings;
 pub mod validate;

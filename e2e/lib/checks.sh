@@ -138,6 +138,9 @@ unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not bi
 # More at a time than there are processors: these tests wait for controllers most of the time.
 apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-threads 6; }
 
+# Every fault of the simulation, of which unit_tests takes a sample.
+faults_tests() { cargo nextest run --locked --package simulation --test whole --run-ignored all --no-tests fail; }
+
 # Compares the operator's policy with what all tests before recorded.
 iam_test() { cargo test --locked --workspace --test iam -- --ignored; }
 

@@ -8,8 +8,8 @@
 //! **Caveats.** A lease can't stop a deposed leader's last write from arriving late: writes are harmless when
 //! late (`docs/decisions/0005-lease-of-our-own.md`).
 
+use crate::surroundings::Clock;
 use futures::{Stream, StreamExt};
-use jiff::Timestamp;
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
@@ -53,6 +53,7 @@ pub struct Candidate {
     name: String,
     identity: String,
     timing: Timing,
+    clock: Clock,
 }
 
 /// Held leadership: the record as it was last written, and when that was begun.
@@ -79,12 +80,20 @@ enum Claim {
 
 impl Candidate {
     /// A candidate called `identity` for the Lease `name` in `namespace`.
-    pub fn new(client: Client, namespace: &str, name: &str, identity: &str, timing: Timing) -> Self {
+    pub fn new(
+        client: Client,
+        namespace: &str,
+        name: &str,
+        identity: &str,
+        timing: Timing,
+        clock: Clock,
+    ) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
             name: name.to_owned(),
             identity: identity.to_owned(),
             timing,
+            clock,
         }
     }
 
@@ -140,7 +149,7 @@ impl Candidate {
         let mut record = leadership.record;
         if let Some(spec) = &mut record.spec {
             spec.holder_identity = None;
-            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            spec.renew_time = Some(MicroTime(self.clock.now()));
         }
         match self.bounded(self.api.replace(&self.name, &PostParams::default(), &record)).await {
             Ok(_) => info!(lease = %self.name, "released"),
@@ -173,7 +182,7 @@ impl Candidate {
     async fn write_renewal(&self, leadership: &mut Leadership) -> Result<Lease, Renewal> {
         let mut record = leadership.record.clone();
         if let Some(spec) = &mut record.spec {
-            spec.renew_time = Some(MicroTime(Timestamp::now()));
+            spec.renew_time = Some(MicroTime(self.clock.now()));
         }
         match self.api.replace(&self.name, &PostParams::default(), &record).await {
             Err(kube::Error::Api(status)) if status.is_conflict() => {
@@ -194,7 +203,7 @@ impl Candidate {
 
     async fn take(&self, seen: Option<&Lease>) -> Result<Leadership, kube::Error> {
         let renewed = Instant::now();
-        let now = MicroTime(Timestamp::now());
+        let now = MicroTime(self.clock.now());
         let spec = LeaseSpec {
             holder_identity: Some(self.identity.clone()),
             lease_duration_seconds: Some(
@@ -286,7 +295,7 @@ mod tests {
     fn candidate() -> Candidate {
         let config = kube::Config::new(http::Uri::from_static("http://127.0.0.1:1"));
         let client = Client::try_from(config).unwrap();
-        Candidate::new(client, "system", "operator", "me", Timing::default())
+        Candidate::new(client, "system", "operator", "me", Timing::default(), Clock::default())
     }
 
     fn held_by(holder: Option<&str>, seconds: Option<i32>) -> Lease {

@@ -18,10 +18,9 @@ mod stores;
 mod transcoding;
 mod worker;
 
-use crate::{kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster, settings::Settings};
+use crate::{kinds::PlatformKey, observe::cluster::Cluster, settings::Settings, surroundings::Surroundings};
 use cache::Cache;
 use database::Database;
-use kube::Client;
 use lease::{Candidate, Leadership, Lost, Timing};
 use pipeline::{InAws, Pipeline};
 use retry::{Policy, Retry};
@@ -59,17 +58,16 @@ pub struct Replica {
 
 /// The controller of one replica.
 pub struct Controller {
-    client: Client,
+    surroundings: Surroundings,
     settings: Settings,
     replica: Replica,
-    metrics: Metrics,
     cluster: Arc<Cluster>,
 }
 
 impl Controller {
     /// A controller that has not begun.
-    pub fn new(client: Client, settings: Settings, replica: Replica, metrics: Metrics) -> Self {
-        Self { client, settings, replica, metrics, cluster: Arc::default() }
+    pub fn new(surroundings: Surroundings, settings: Settings, replica: Replica) -> Self {
+        Self { surroundings, settings, replica, cluster: Arc::default() }
     }
 
     /// What its watches saw.
@@ -84,7 +82,13 @@ impl Controller {
     pub async fn run(self, stop: CancellationToken) -> Result<(), Lost> {
         let mut watches = JoinSet::new();
         let started = async {
-            stores::spawn(&self.client, &self.settings.watch_namespaces, &self.cluster, &mut watches).await;
+            stores::spawn(
+                &self.surroundings.client,
+                &self.settings.watch_namespaces,
+                &self.cluster,
+                &mut watches,
+            )
+            .await;
             self.cluster.synced().await;
             info!("all watches have listed their objects");
         };
@@ -102,14 +106,16 @@ impl Controller {
     /// Waits to be elected, and leads.
     async fn take_part(&self, stop: &CancellationToken) -> Result<(), Lost> {
         let Replica { identity, lease_namespace, lease_name, timing, .. } = &self.replica;
-        let candidate = Candidate::new(self.client.clone(), lease_namespace, lease_name, identity, *timing);
+        let Surroundings { client, metrics, clock, .. } = &self.surroundings;
+        let candidate =
+            Candidate::new(client.clone(), lease_namespace, lease_name, identity, *timing, *clock);
         let leadership = tokio::select! {
             leadership = candidate.elected() => leadership,
             () = stop.cancelled() => return Ok(()),
         };
-        self.metrics.leads(true);
+        metrics.leads(true);
         let ended = self.lead(&candidate, leadership, stop).await;
-        self.metrics.leads(false);
+        metrics.leads(false);
         ended
     }
 
@@ -121,34 +127,27 @@ impl Controller {
     ) -> Result<(), Lost> {
         let identity = &self.replica.identity;
         let (trigger, triggers) = mpsc::unbounded_channel();
-        let transcoding = Transcoding::new(&self.client, &self.cluster, &self.metrics, trigger.clone(), stop);
+        let Surroundings { client, metrics, .. } = &self.surroundings;
+        let transcoding = Transcoding::new(&self.surroundings, &self.cluster, trigger.clone(), stop);
         let dispatcher = transcoding.dispatcher();
         let pipeline = Arc::new(Pipeline::new(
-            self.client.clone(),
+            self.surroundings.clone(),
             self.cluster(),
             self.settings.clone(),
-            self.metrics.clone(),
             identity,
             InAws {
                 transcoding,
-                database: Database::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
-                cache: Cache::new(self.client.clone(), self.metrics.clone(), trigger.clone()),
+                database: Database::new(client.clone(), metrics.clone(), trigger.clone()),
+                cache: Cache::new(client.clone(), metrics.clone(), trigger.clone()),
             },
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;
-        let work = worker::work(
-            triggers,
-            concurrency,
-            retry,
-            &self.metrics,
-            stop,
-            PATIENCE,
-            move |key: PlatformKey| {
+        let work =
+            worker::work(triggers, concurrency, retry, metrics, stop, PATIENCE, move |key: PlatformKey| {
                 let pipeline = Arc::clone(&pipeline);
                 async move { pipeline.reconcile(&key).await }
-            },
-        );
+            });
         tokio::select! {
             // Dropping the work aborts what runs: nothing may act past the lease.
             lost = candidate.hold(&mut leadership) => {

@@ -26,9 +26,9 @@ use crate::{
     plan::{self, Plan},
     settings::Settings,
     status::{self, View},
+    surroundings::{Clock, Surroundings},
     validate,
 };
-use jiff::Timestamp;
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
@@ -63,6 +63,7 @@ pub struct Pipeline {
     pub(super) events: Events,
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
+    clock: Clock,
     pub(super) transcoding: Transcoding,
     pub(super) database: Database,
     pub(super) cache: Cache,
@@ -81,13 +82,13 @@ struct Memory {
 impl Pipeline {
     /// A pipeline that reads from `cluster` and writes with `client`.
     pub fn new(
-        client: Client,
+        surroundings: Surroundings,
         cluster: Arc<Cluster>,
         settings: Settings,
-        metrics: Metrics,
         identity: &str,
         aws: InAws,
     ) -> Self {
+        let Surroundings { client, accounts: _, clock, metrics } = surroundings;
         let InAws { transcoding, database, cache } = aws;
         Self {
             references: References::new(client.clone(), Arc::clone(&cluster)),
@@ -97,6 +98,7 @@ impl Pipeline {
             cluster,
             settings,
             metrics,
+            clock,
             transcoding,
             database,
             cache,
@@ -152,7 +154,7 @@ impl Pipeline {
         observed.database = self.database.observe(key, resource, &platform, &account).await;
         observed.cache = self.cache.observe(key, resource, &platform, &account).await;
         self.note_load(key, transcoding::load(&observed));
-        let plan = plan::plan(&platform, &observed, Timestamp::now());
+        let plan = plan::plan(&platform, &observed, self.clock.now());
         // Before anything is made in AWS, so that none is forgotten when the platform goes.
         if platform.calls_aws() && !has_finalizer(resource) {
             if let Err(error) = self.set_finalizer(key, resource, true).await {
@@ -228,7 +230,7 @@ impl Pipeline {
         applied: &Applied,
     ) -> bool {
         let before = self.present_status(key, resource);
-        let after = status::status(resource, &before, view, Timestamp::now());
+        let after = status::status(resource, &before, view, self.clock.now());
         let mut notices = events::of_changes(applied);
         self.metrics.restore_drill(key, drill(&after));
         let mut written = true;

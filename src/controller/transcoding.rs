@@ -4,11 +4,11 @@ use super::brake::Brake;
 use crate::{
     api::{StreamingPlatform, WaitingFor},
     apply::{self, aws::Passwords},
-    aws::{Account, Accounts},
+    aws::Account,
     dispatch::{Config, Dispatcher, Policy, message::Places},
     kinds::PlatformKey,
     managed::Failure,
-    metrics::{Load, Metrics},
+    metrics::Load,
     observe::{Observed, aws::Observer, cluster::Cluster},
     plan::{
         Plan,
@@ -17,6 +17,7 @@ use crate::{
         workload::job,
     },
     platform::{Platform, Transcoding as Wanted},
+    surroundings::Surroundings,
 };
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
@@ -50,17 +51,16 @@ pub(super) enum End {
 
 impl Transcoding {
     pub fn new(
-        client: &Client,
+        surroundings: &Surroundings,
         cluster: &Arc<Cluster>,
-        metrics: &Metrics,
         changed: mpsc::UnboundedSender<PlatformKey>,
         stop: &CancellationToken,
     ) -> Self {
-        let accounts = Accounts::new(client.clone(), metrics.clone());
-        let dispatcher = Dispatcher::new(client.clone(), Arc::clone(cluster), metrics.clone(), changed, stop);
+        let Surroundings { client, accounts, .. } = surroundings;
+        let dispatcher = Dispatcher::new(surroundings.clone(), Arc::clone(cluster), changed, stop);
         Self {
             cluster: Arc::clone(cluster),
-            observer: Observer::new(accounts),
+            observer: Observer::new(accounts.clone()),
             dispatcher: Arc::new(dispatcher),
             brake: Brake::default(),
             client: client.clone(),

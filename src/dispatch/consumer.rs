@@ -13,6 +13,7 @@ use super::{
 use crate::{
     kinds::PlatformKey,
     observe::cluster::{Change, Cluster, Part},
+    surroundings::Clock,
 };
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -38,6 +39,7 @@ const REPORT_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 pub(super) struct Consumer {
     pub key: PlatformKey,
     pub cluster: Arc<Cluster>,
+    pub clock: Clock,
     pub jobs: Jobs,
     pub config: watch::Receiver<Arc<Config>>,
     /// Called with each new report.
@@ -81,7 +83,7 @@ impl Consumer {
             }
             let wake = self.report(&config, &decision, &mut state);
             if decision.receive > 0 && state.receiving.is_empty() {
-                receive(&mut state.receiving, Arc::clone(&config), decision.receive);
+                receive(&mut state.receiving, Arc::clone(&config), decision.receive, self.clock);
             }
             self.wait(&mut changes, wake, &mut state).await;
         }
@@ -92,7 +94,7 @@ impl Consumer {
         let (jobs, pods) = (self.cluster.jobs.of(&self.key), self.cluster.pods.of(&self.key));
         state.view.refresh(&config.uid, &jobs, &pods);
         let attempts = state.view.attempts();
-        let now = Timestamp::now();
+        let now = self.clock.now();
         state.memory.observe(&attempts, &config.policy, now);
         let mut decision = decide(&config.policy, &attempts, &state.memory, now);
         decision.drained &= state.receiving.is_empty();
@@ -103,7 +105,7 @@ impl Consumer {
         let view = &state.view;
         let calls: Vec<_> = steps.iter().map(|step| answered(self.execute(config, step, view))).collect();
         let results: Vec<_> = stream::iter(calls).buffered(CONCURRENCY).collect().await;
-        let now = Timestamp::now();
+        let now = self.clock.now();
         for (step, result) in steps.iter().zip(results) {
             let result = result.map(|(done, job)| {
                 if let Some(job) = job {
@@ -171,7 +173,7 @@ impl Consumer {
 
     /// Tells the report where it changed. Returns when to look again.
     fn report(&self, config: &Config, decision: &Decision, state: &mut State) -> Option<Timestamp> {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let report = report(&config.policy, &state.view.attempts(), &state.memory, decision, now);
         let wake = decision.wake.into_iter().chain(state.view.next_doubt()).min();
         match &state.reported {
@@ -197,7 +199,7 @@ impl Consumer {
         state: &mut State,
     ) {
         let until = wake.map_or(NET, |wake| {
-            Duration::try_from(wake.duration_since(Timestamp::now())).unwrap_or_default().min(NET)
+            Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default().min(NET)
         });
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -214,7 +216,7 @@ impl Consumer {
 
     /// Takes what a receive brought.
     async fn take(&self, ended: Result<Delivery, tokio::task::JoinError>, state: &mut State) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         let Ok(received) = ended else {
             state.memory.receive_failed("the receive ended in a panic".into(), now);
             return;
@@ -234,7 +236,7 @@ impl Consumer {
 
     /// Jobs that were written and never seen by the watch are asked for by name.
     async fn ask_for_doubtful(&self, state: &mut State) {
-        let now = Timestamp::now();
+        let now = self.clock.now();
         for name in state.view.doubtful(now) {
             match answered(self.jobs.get(&name)).await {
                 Ok(Some(job)) => state.view.wrote(job, now),
@@ -267,10 +269,11 @@ async fn answered<T>(call: impl Future<Output = Result<T, StepError>>) -> Result
     tokio::time::timeout(LIMIT, call).await.map_err(no_answer)?
 }
 
-fn receive(receiving: &mut JoinSet<Delivery>, config: Arc<Config>, max: usize) {
+fn receive(receiving: &mut JoinSet<Delivery>, config: Arc<Config>, max: usize, clock: Clock) {
     receiving.spawn(async move {
         let result =
-            sqs::receive(&config.account, &config.policy.queue_url, max, config.policy.visibility).await;
+            sqs::receive(&config.account, &config.policy.queue_url, max, config.policy.visibility, clock)
+                .await;
         Delivery { config, result }
     });
 }

@@ -35,10 +35,9 @@ mod tests;
 pub use policy::Policy;
 pub use report::Report;
 
-use crate::{aws::Account, kinds::PlatformKey, metrics::Metrics, observe::cluster::Cluster};
+use crate::{aws::Account, kinds::PlatformKey, observe::cluster::Cluster, surroundings::Surroundings};
 use consumer::Consumer;
 use k8s_openapi::api::batch::v1::Job;
-use kube::Client;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -70,9 +69,8 @@ pub struct Config {
 
 /// Runs a consumer for each platform that has a queue.
 pub struct Dispatcher {
-    kube: Client,
+    surroundings: Surroundings,
     cluster: Arc<Cluster>,
-    metrics: Metrics,
     changed: mpsc::UnboundedSender<PlatformKey>,
     running: Mutex<HashMap<PlatformKey, Running>>,
     tasks: Mutex<JoinSet<()>>,
@@ -91,16 +89,14 @@ impl Dispatcher {
     /// `stop` all consumers stop; [`Self::shutdown`] waits for what that leaves.
     #[must_use]
     pub fn new(
-        kube: Client,
+        surroundings: Surroundings,
         cluster: Arc<Cluster>,
-        metrics: Metrics,
         changed: mpsc::UnboundedSender<PlatformKey>,
         stop: &CancellationToken,
     ) -> Self {
         Self {
-            kube,
+            surroundings,
             cluster,
-            metrics,
             changed,
             running: Mutex::default(),
             tasks: Mutex::default(),
@@ -152,12 +148,14 @@ impl Dispatcher {
     fn start(&self, key: &PlatformKey, config: Config) -> Running {
         let stop = self.stop.child_token();
         let (report, reports) = watch::channel(None);
-        let jobs = jobs::Jobs::new(self.kube.clone(), &key.namespace, self.metrics.clone());
+        let Surroundings { client, metrics, clock, .. } = &self.surroundings;
+        let jobs = jobs::Jobs::new(client.clone(), &key.namespace, metrics.clone());
         let (config, configs) = watch::channel(Arc::new(config));
         let (changed, owner) = (self.changed.clone(), key.clone());
         let consumer = Consumer {
             key: key.clone(),
             cluster: Arc::clone(&self.cluster),
+            clock: *clock,
             jobs,
             config: configs,
             publish: Box::new(move |news| {

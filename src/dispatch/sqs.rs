@@ -5,7 +5,10 @@ use super::{
     memory::Received,
     step::{Done, StepError},
 };
-use crate::aws::{self, Account};
+use crate::{
+    aws::{self, Account},
+    surroundings::Clock,
+};
 use aws_sdk_sqs::{
     error::{ProvideErrorMetadata, SdkError},
     types::{
@@ -33,6 +36,7 @@ pub async fn receive(
     queue_url: &str,
     max: usize,
     visibility: SignedDuration,
+    clock: Clock,
 ) -> Result<Vec<Received>, String> {
     let patience = LONG_POLL + Duration::from_secs(10);
     let timeouts =
@@ -51,7 +55,7 @@ pub async fn receive(
         .send()
         .await
         .map_err(|error| format!("receiving from {queue_url}: {}", aws::explain(&error)))?;
-    let received_at = Timestamp::now();
+    let received_at = clock.now();
     Ok(output.messages.unwrap_or_default().into_iter().filter_map(|it| read(it, received_at)).collect())
 }
 

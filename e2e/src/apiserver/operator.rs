@@ -18,6 +18,7 @@ use streaming_operator::{
     metrics::Metrics,
     observe::cluster::Cluster,
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
+    surroundings::Surroundings,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -97,7 +98,8 @@ impl Operator {
             concurrency: 4,
         };
         let (metrics, stop) = (Metrics::default(), CancellationToken::new());
-        let controller = Controller::new(client, settings, replica, metrics.clone());
+        let controller =
+            Controller::new(Surroundings::of_process(client, metrics.clone()), settings, replica);
         let cluster = controller.cluster();
         let running = tokio::spawn({
             let stop = stop.clone();

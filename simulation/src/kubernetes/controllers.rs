@@ -117,7 +117,8 @@ fn created_at(value: &Value) -> Timestamp {
 
 /// Every object of a kind.
 fn list(store: &Store, resource: Resource) -> Vec<(Key, Value)> {
-    store.list(resource, None).map(|(key, value)| (key.clone(), value)).collect()
+    let all = store.all().filter(|(key, _)| key.resource == resource);
+    all.map(|(key, value)| (key.clone(), value.clone())).collect()
 }
 
 /// Those that an object is the controller of.

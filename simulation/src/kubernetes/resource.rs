@@ -39,6 +39,9 @@ pub const JOBS: Resource = resource("batch", "v1", "jobs", "Job");
 pub const PODS: Resource = resource("", "v1", "pods", "Pod");
 /// Secrets.
 pub const SECRETS: Resource = resource("", "v1", "secrets", "Secret");
+/// Autoscalers.
+pub const AUTOSCALERS: Resource =
+    resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler");
 /// Leases.
 pub const LEASES: Resource = resource("coordination.k8s.io", "v1", "leases", "Lease");
 
@@ -55,7 +58,7 @@ pub const ALL: &[Resource] = &[
     resource("", "v1", "configmaps", "ConfigMap"),
     resource("", "v1", "serviceaccounts", "ServiceAccount"),
     resource("", "v1", "services", "Service"),
-    resource("autoscaling", "v2", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
+    AUTOSCALERS,
     resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     resource("networking.k8s.io", "v1", "ingresses", "Ingress"),

@@ -34,6 +34,8 @@ struct Manager {
 struct Stored {
     value: Value,
     managers: Vec<Manager>,
+    /// With the managers written down.
+    served: Arc<Value>,
 }
 
 /// How a write is made.
@@ -122,7 +124,7 @@ impl Store {
     /// An object, as it is served.
     #[must_use]
     pub fn get(&self, key: &Key) -> Option<Value> {
-        self.objects.get(key).map(Stored::served)
+        self.objects.get(key).map(|stored| Value::clone(&stored.served))
     }
 
     /// Every object of a kind, in a namespace or in all.
@@ -136,7 +138,7 @@ impl Store {
             .filter(move |(key, _)| {
                 key.resource == resource && namespace.is_none_or(|wanted| wanted == key.namespace)
             })
-            .map(|(key, stored)| (key, stored.served()))
+            .map(|(key, stored)| (key, Value::clone(&stored.served)))
     }
 
     /// Every object.
@@ -154,7 +156,7 @@ impl Store {
         }
         let manager = update(write, fields::of(&value));
         self.uids += 1;
-        let mut stored = Stored { value, managers: vec![manager] };
+        let mut stored = Stored { value, managers: vec![manager], served: Arc::default() };
         let metadata = &mut stored.value["metadata"];
         metadata["uid"] = json!(format!("00000000-0000-4000-8000-{:012}", self.uids));
         metadata["creationTimestamp"] = json!(seconds(write.now));
@@ -184,6 +186,7 @@ impl Store {
             let made = self.create(key, configuration.clone(), write)?;
             if let Some(stored) = self.objects.get_mut(key) {
                 stored.managers.iter_mut().for_each(|it| it.operation = "Apply");
+                stored.write_down();
             }
             return Ok(made);
         };
@@ -269,7 +272,7 @@ impl Store {
             return Ok(self.remove(key, now));
         }
         if before.value["metadata"].get("deletionTimestamp").is_some() {
-            return Ok(before.served());
+            return Ok(Value::clone(&before.served));
         }
         let mut after = before.clone();
         after.value["metadata"]["deletionTimestamp"] = json!(seconds(now));
@@ -319,8 +322,9 @@ impl Store {
         admit(&mut after.value)?;
         if after.value == before.value {
             // Nothing changes, not even the version; who owns what may.
-            self.objects.insert(key.clone(), after.clone());
-            return Ok(after.served());
+            let served = Value::clone(after.write_down());
+            self.objects.insert(key.clone(), after);
+            return Ok(served);
         }
         if without(&after.value, &["metadata", "status"]) != without(&before.value, &["metadata", "status"]) {
             let generation = before.value["metadata"]["generation"].as_u64().unwrap_or_default();
@@ -337,21 +341,21 @@ impl Store {
     fn put(&mut self, key: &Key, before: Option<Stored>, mut after: Stored, now: Timestamp) -> Value {
         self.revision += 1;
         after.value["metadata"]["resourceVersion"] = json!(self.revision.to_string());
-        let served = after.served();
+        let served = Arc::clone(after.write_down());
         self.history.push(Arc::new(Change {
             revision: self.revision,
             at: now,
             key: key.clone(),
-            before: before.map(|it| Arc::new(it.served())),
-            after: Some(Arc::new(served.clone())),
+            before: before.map(|it| it.served),
+            after: Some(Arc::clone(&served)),
         }));
         self.objects.insert(key.clone(), after);
-        served
+        Value::clone(&served)
     }
 
     fn remove(&mut self, key: &Key, now: Timestamp) -> Value {
         let Some(mut gone) = self.objects.remove(key) else { return Value::Null };
-        let before = Arc::new(gone.served());
+        let before = Arc::clone(&gone.served);
         self.revision += 1;
         gone.value["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         self.history.push(Arc::new(Change {
@@ -361,12 +365,13 @@ impl Store {
             before: Some(before),
             after: None,
         }));
-        gone.served()
+        Value::clone(gone.write_down())
     }
 }
 
 impl Stored {
-    fn served(&self) -> Value {
+    /// Makes what is served anew.
+    fn write_down(&mut self) -> &Arc<Value> {
         let mut value = self.value.clone();
         let entry = |it: &Manager| {
             let mut entry = json!({
@@ -380,7 +385,8 @@ impl Stored {
         };
         let entries: Vec<Value> = self.managers.iter().map(entry).collect();
         value["metadata"]["managedFields"] = Value::Array(entries);
-        value
+        self.served = Arc::new(value);
+        &self.served
     }
 }
 

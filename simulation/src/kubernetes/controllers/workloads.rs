@@ -1,9 +1,11 @@
 //! Deployments and StatefulSets: pods of the present template, of which each replaces an older one once it is ready.
 
-use super::{Agenda, POD_STARTS, create, created_at, delete, list, made_by, owned, running, set_status};
+use super::{
+    Agenda, MANAGER, POD_STARTS, create, created_at, delete, list, made_by, owned, running, set_status,
+};
 use crate::kubernetes::{
-    resource::{DEPLOYMENTS, PODS, STATEFUL_SETS},
-    store::{Key, Store, seconds},
+    resource::{AUTOSCALERS, DEPLOYMENTS, PODS, STATEFUL_SETS},
+    store::{Key, Store, Subresource, Write, seconds},
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -13,12 +15,30 @@ use sha2::{Digest, Sha256};
 const TEMPLATE: &str = "pod-template-hash";
 
 pub(super) fn step(store: &mut Store, now: Timestamp, agenda: &mut Agenda) {
+    for (key, autoscaler) in list(store, AUTOSCALERS) {
+        scale(store, &key, &autoscaler, now);
+    }
     for resource in [DEPLOYMENTS, STATEFUL_SETS] {
         for (key, value) in list(store, resource) {
             if value["metadata"].get("deletionTimestamp").is_none() {
                 replicate(store, &key, &value, now, agenda);
             }
         }
+    }
+}
+
+/// Keeps a Deployment within the bounds of its autoscaler. Nothing here uses any CPU.
+fn scale(store: &mut Store, key: &Key, autoscaler: &Value, now: Timestamp) {
+    let name = autoscaler["spec"]["scaleTargetRef"]["name"].as_str().unwrap_or_default().to_owned();
+    let deployment = Key { resource: DEPLOYMENTS, namespace: key.namespace.clone(), name };
+    let Some(there) = store.get(&deployment) else { return };
+    let bound = |name: &str| autoscaler["spec"][name].as_u64().unwrap_or(1);
+    let present = there["spec"]["replicas"].as_u64();
+    let wanted = present.unwrap_or(1).clamp(bound("minReplicas"), bound("maxReplicas"));
+    if present != Some(wanted) {
+        let write = Write { manager: MANAGER, subresource: Subresource::Main, now };
+        let patch = json!({"spec": {"replicas": wanted}});
+        let _: Result<Value, _> = store.merge_patch(&deployment, &patch, write);
     }
 }
 

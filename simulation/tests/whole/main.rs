@@ -1,0 +1,6 @@
+//! The whole operator, as its process runs it, in a world with a cluster and AWS.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod crashes;
+mod world;
