@@ -306,32 +306,24 @@ fn clients(config: &SdkConfig, key: &Key, metrics: &Metrics, budgets: &Budgets) 
     let counter = |service| CountAttempts { service, metrics: metrics.clone() };
     let (payer, http) = (key.payer(), config.http_client().unwrap_or_else(pace::http_client));
     let pace = |service| budgets.pace(&payer, service, http.clone());
-    let sqs = aws_sdk_sqs::config::Builder::from(config)
-        .interceptor(counter("sqs"))
-        .interceptor(pace("sqs"))
-        .http_client(pace("sqs"))
-        .build();
-    let s3 = aws_sdk_s3::config::Builder::from(config)
-        .interceptor(counter("s3"))
-        .interceptor(pace("s3"))
-        .http_client(pace("s3"))
-        .force_path_style(key.endpoint_url.is_some())
-        .build();
-    let rds = aws_sdk_rds::config::Builder::from(config)
-        .interceptor(counter("rds"))
-        .interceptor(pace("rds"))
-        .http_client(pace("rds"))
-        .build();
-    let elasticache = aws_sdk_elasticache::config::Builder::from(config)
-        .interceptor(counter("elasticache"))
-        .interceptor(pace("elasticache"))
-        .http_client(pace("elasticache"))
-        .build();
-    let secrets = aws_sdk_secretsmanager::config::Builder::from(config)
-        .interceptor(counter("secretsmanager"))
-        .interceptor(pace("secretsmanager"))
-        .http_client(pace("secretsmanager"))
-        .build();
+    macro_rules! configured {
+        ($sdk:ident, $service:literal) => {{
+            let mut builder = $sdk::config::Builder::from(config)
+                .interceptor(counter($service))
+                .interceptor(pace($service))
+                .http_client(pace($service));
+            // The SDK would let AWS_ENDPOINT_URL of this process win over the configuration.
+            if key.endpoint_url.is_some() {
+                builder.set_endpoint_url(key.endpoint_url.clone());
+            }
+            builder
+        }};
+    }
+    let sqs = configured!(aws_sdk_sqs, "sqs").build();
+    let s3 = configured!(aws_sdk_s3, "s3").force_path_style(key.endpoint_url.is_some()).build();
+    let rds = configured!(aws_sdk_rds, "rds").build();
+    let elasticache = configured!(aws_sdk_elasticache, "elasticache").build();
+    let secrets = configured!(aws_sdk_secretsmanager, "secretsmanager").build();
     Account {
         rds: aws_sdk_rds::Client::from_conf(rds),
         elasticache: aws_sdk_elasticache::Client::from_conf(elasticache),

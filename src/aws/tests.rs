@@ -96,3 +96,42 @@ fn calls_count_for_the_account_that_a_role_is_in() {
     assert_ne!(one, key("arn:aws:iam::111111111111:role/a", "eu-west-1").payer());
     assert_ne!(one, key("arn:aws:iam::222222222222:role/a", "eu-central-1").payer());
 }
+
+/// The environment is that of a process of its own, since it is the same for all tests of one.
+#[test]
+fn the_endpoint_of_a_spec_wins_over_that_of_the_environment() {
+    let itself = std::env::current_exe().unwrap();
+    let name = "aws::tests::the_endpoint_of_a_spec_is_called";
+    let done = std::process::Command::new(itself)
+        .args(["--exact", name, "--ignored"])
+        .envs([
+            // Nothing listens there.
+            ("AWS_ENDPOINT_URL", "http://127.0.0.1:9"),
+            ("AWS_ACCESS_KEY_ID", "key"),
+            ("AWS_SECRET_ACCESS_KEY", "secret"),
+        ])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&done.stdout);
+    assert!(done.status.success() && said.contains("1 passed"), "{said}");
+}
+
+#[tokio::test]
+#[ignore = "run by the test above, in a process of its own"]
+async fn the_endpoint_of_a_spec_is_called() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let aws = Aws {
+        region: "eu-central-1".to_owned(),
+        credentials: Credentials::Operator,
+        endpoint_url: Some(format!("http://{}", listener.local_addr().unwrap())),
+        tags: std::collections::BTreeMap::new(),
+    };
+    let nowhere =
+        tower::service_fn(|_: http::Request<Body>| async { Err::<http::Response<Body>, _>("nowhere") });
+    let accounts = Accounts::new(Client::new(nowhere, "default"), Metrics::default());
+    let account = accounts.account("media", &aws, None).await.unwrap();
+    tokio::select! {
+        arrived = listener.accept() => drop(arrived.unwrap()),
+        answer = account.sqs.get_queue_url().queue_name("work").send() => panic!("it was sent elsewhere: {answer:?}"),
+    }
+}
