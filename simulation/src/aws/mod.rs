@@ -4,6 +4,7 @@ pub mod elasticache;
 pub mod fault;
 pub mod query;
 pub mod rds;
+pub mod s3;
 pub mod secrets;
 mod server;
 pub mod sqs;
@@ -22,6 +23,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 use tokio::{sync::Notify, time::Instant};
+use transport::Said;
 
 /// Account of keys that name none: an access key of 12 digits names its account.
 pub const ACCOUNT: &str = "111122223333";
@@ -72,6 +74,8 @@ pub struct Region {
     pub secrets: secrets::Secrets,
     /// SQS.
     pub sqs: sqs::Sqs,
+    /// S3.
+    pub s3: s3::S3,
 }
 
 /// A call that arrived, for tests to look at.
@@ -219,10 +223,13 @@ impl Region {
         self.sqs.advance(now);
     }
 
-    fn perform(&mut self, request: &transport::Incoming, now: Timestamp) -> Result<query::Answer, Fault> {
-        let Self { place, rds, elasticache, secrets, sqs } = self;
+    fn perform(&mut self, request: &transport::Incoming, now: Timestamp) -> Result<Said, Fault> {
+        let Self { place, rds, elasticache, secrets, sqs, s3 } = self;
+        if let Some(request) = &request.s3 {
+            return s3.call(request, now, place, sqs).map(Said::Response);
+        }
         let (operation, parameters) = (request.operation.as_str(), &request.parameters);
-        match request.service.as_str() {
+        let answer = match request.service.as_str() {
             "rds" => rds.call(operation, parameters, now, place, secrets),
             "elasticache" => elasticache.call(operation, parameters, now, place),
             "secretsmanager" => secrets.call(operation, parameters, now, place),
@@ -232,6 +239,7 @@ impl Region {
                 "NotImplemented",
                 format!("the fake has no {other}"),
             )),
-        }
+        };
+        answer.map(Said::Answer)
     }
 }

@@ -4,6 +4,7 @@ use super::{
     ACCOUNT, Cloud, Place,
     fault::Fault,
     query::{self, Answer, Parameters},
+    s3::{self, S3Request},
 };
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_rds::config::{AsyncSleep, Credentials, SharedAsyncSleep, SharedCredentialsProvider, Sleep};
@@ -28,7 +29,18 @@ pub(super) struct Incoming {
     pub service: String,
     pub operation: String,
     pub parameters: Parameters,
+    /// Of S3, which speaks another way.
+    pub s3: Option<S3Request>,
     is_json: bool,
+}
+
+/// What a service says.
+#[derive(Clone, Debug)]
+pub(super) enum Said {
+    /// An answer in the protocol of the request.
+    Answer(Answer),
+    /// A response of its own.
+    Response(Response<Bytes>),
 }
 
 impl Incoming {
@@ -52,26 +64,43 @@ impl Incoming {
         let is_account = key.len() == 12 && key.bytes().all(|byte| byte.is_ascii_digit());
         let account = if is_account { key } else { ACCOUNT }.to_owned();
         let place = Place { account, region };
+        if service == "s3" {
+            let s3 = S3Request::read(request);
+            let named = [("Bucket", &s3.bucket), ("Key", &s3.key)];
+            let parameters = named.map(|(name, value)| (name.to_owned(), value.clone()));
+            return Ok(Self {
+                place,
+                service,
+                operation: s3.operation(),
+                parameters: Parameters(parameters.into()),
+                s3: Some(s3),
+                is_json: false,
+            });
+        }
         if let Some(target) = header("x-amz-target") {
             let operation = target.rsplit('.').next().unwrap_or_default().to_owned();
             let body = serde_json::from_slice(request.body()).map_err(|_| invalid("the body is no JSON"))?;
             let mut parameters = Parameters::default();
             flatten(String::new(), &body, &mut parameters);
-            return Ok(Self { place, service, operation, parameters, is_json: true });
+            return Ok(Self { place, service, operation, parameters, s3: None, is_json: true });
         }
         let mut parameters = Parameters(url::form_urlencoded::parse(request.body()).into_owned().collect());
         let operation = parameters.0.remove("Action").ok_or_else(|| invalid("there is no Action"))?;
         parameters.0.remove("Version");
-        Ok(Self { place, service, operation, parameters, is_json: false })
+        Ok(Self { place, service, operation, parameters, s3: None, is_json: false })
     }
 
     pub fn action(&self) -> String {
         format!("{}:{}", self.service, self.operation)
     }
 
-    pub fn respond(&self, performed: Result<Answer, Fault>) -> Response<Bytes> {
+    pub fn respond(&self, performed: Result<Said, Fault>) -> Response<Bytes> {
+        if let (Some(request), Err(fault)) = (&self.s3, &performed) {
+            return s3::refusal(request, fault);
+        }
         match performed {
-            Ok(answer) => query::answer(&self.operation, &answer),
+            Ok(Said::Response(response)) => response,
+            Ok(Said::Answer(answer)) => query::answer(&self.operation, &answer),
             Err(fault) if self.is_json => query::json_error(&fault),
             Err(fault) => fault.xml_response(),
         }
