@@ -1,15 +1,16 @@
 //! A world with an operator that is started again whenever it dies.
 
-use jiff::Timestamp;
+use bytes::Bytes;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulation::{
-    aws::Cloud,
+    aws::{ACCOUNT, Cloud, Place, Region},
     clock::Clock,
     kubernetes::{
         Cluster, Effect,
-        controllers::Controllers,
-        resource::{PLATFORMS, PODS},
-        store::{Key, Subresource, Write},
+        controllers::{Controllers, Exit, Run},
+        resource::{JOBS, PLATFORMS, PODS},
+        store::{Change, Key, Subresource, Write},
     },
 };
 use std::{
@@ -31,6 +32,7 @@ use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 const NAMESPACE: &str = "media";
+const REGION: &str = "eu-central-1";
 /// How long the world may take until it is as the spec says.
 const LONGEST: Duration = Duration::from_secs(1200);
 
@@ -40,6 +42,11 @@ pub struct World {
     epoch: Timestamp,
     /// Requests of operators so far.
     requests: Arc<AtomicUsize>,
+}
+
+/// A transcoding that ends well.
+fn well() -> Run {
+    Run { lasts: SignedDuration::from_secs(10), exit: Exit::Code { code: 0, message: String::new() } }
 }
 
 /// Where an operator dies.
@@ -58,7 +65,7 @@ impl World {
         let clock = Clock::starting_at(epoch);
         let world =
             Self { cluster: Cluster::new(clock), cloud: Cloud::new(clock), epoch, requests: Arc::default() };
-        tokio::spawn(Controllers::new(&world.cluster, |_| unreachable!("there is no queue")).run());
+        tokio::spawn(Controllers::new(&world.cluster, |_| well()).run());
         let (dies, requests) = (Arc::new(Notify::new()), Arc::clone(&world.requests));
         let told = Arc::clone(&dies);
         let mut is_dead = false;
@@ -87,7 +94,7 @@ impl World {
 
     fn operator(&self, identity: &str) -> Controller {
         let (client, metrics) = (self.cluster.client(), Metrics::default());
-        let config = self.cloud.sdk_config("eu-central-1");
+        let config = self.cloud.sdk_config(REGION);
         let accounts = Accounts::with_config(client.clone(), metrics.clone(), config);
         let clock = surroundings::Clock::starting_at(self.epoch);
         let replica = Replica {
@@ -158,6 +165,52 @@ impl World {
             );
             tokio::time::sleep(Duration::from_secs(1)).await;
         }
+    }
+
+    /// Puts a clip into the platform's input bucket, as a client of S3 does.
+    pub fn upload(&self, key: &str) {
+        let platform = self.cluster.with(|store, _| store.get(&Self::platform())).unwrap();
+        let bucket = platform["status"]["transcoding"]["inputBucket"].as_str().unwrap().to_owned();
+        self.in_region(|region, now| {
+            let Region { s3, sqs, place, .. } = region;
+            s3.write(&bucket, key, Bytes::from_static(b"clip"), now, place, sqs);
+        });
+    }
+
+    /// Every message that is on a queue comes a second time, as S3 may do with its events.
+    pub fn send_again(&self) {
+        self.in_region(|region, now| {
+            let queues = region.sqs.queues.iter();
+            let bodies = queues.flat_map(|(name, queue)| {
+                queue.messages.iter().map(move |message| (name.clone(), message.body.clone()))
+            });
+            for (queue, body) in bodies.collect::<Vec<_>>() {
+                region.sqs.send(&queue, &body, now);
+            }
+        });
+    }
+
+    /// Messages on all queues but the one of outcomes, which nobody reads here.
+    pub fn messages(&self) -> usize {
+        self.in_region(|region, _| {
+            let queues = region.sqs.queues.iter().filter(|(name, _)| !name.contains("events"));
+            queues.map(|(_, queue)| queue.messages.len()).sum()
+        })
+    }
+
+    fn in_region<T>(&self, act: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
+        self.cloud.with(&Place { account: ACCOUNT.to_owned(), region: REGION.to_owned() }, act)
+    }
+
+    /// Each Job that was ever made, with the piece of work that it is for.
+    pub fn jobs_made(&self) -> Vec<(String, String)> {
+        let made = |change: &Arc<Change>| {
+            let job =
+                change.after.as_ref().filter(|_| change.before.is_none() && change.key.resource == JOBS)?;
+            let request = job.pointer("/metadata/annotations")?.to_string();
+            Some((change.key.name.clone(), request))
+        };
+        self.cluster.with(|store, _| store.since(0).filter_map(made).collect())
     }
 
     /// What there is, without what differs from one run to the next: versions, UIDs, times, generated passwords.

@@ -1,0 +1,49 @@
+//! Clips become Jobs, one for each, wherever the operator dies.
+
+use crate::world::{Crash, World};
+use rstest::rstest;
+use std::{collections::BTreeSet, time::Duration};
+
+const SPEC: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
+const CLIPS: usize = 5;
+
+/// Uploads clips to a platform, of each of which S3 tells twice, and waits until nothing of them is left to do. Returns
+/// how many requests that took.
+async fn transcode(crash: Option<Crash>) -> usize {
+    let world = World::new(crash);
+    world.apply(SPEC);
+    world.settled().await;
+    (0..CLIPS).for_each(|clip| world.upload(&format!("clip-{clip}.mp4")));
+    world.send_again();
+    for _ in 0..1800 {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        if world.messages() == 0 {
+            break;
+        }
+    }
+    let made = world.jobs_made();
+    let names: BTreeSet<_> = made.iter().map(|(name, _)| name).collect();
+    assert_eq!((world.messages(), names.len(), made.len()), (0, CLIPS, CLIPS), "{crash:?}: {made:#?}");
+    world.requests()
+}
+
+async fn die_at(requests: impl Fn(usize) -> bool) {
+    let all = transcode(None).await;
+    for at in (0..all).filter(|at| requests(*at)) {
+        for performed in [false, true] {
+            transcode(Some(Crash { at, performed })).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_clip_has_one_job_where_the_operator_dies_at_some_requests() {
+    die_at(|at| at % 16 == 5).await;
+}
+
+#[rstest]
+#[tokio::test(start_paused = true)]
+#[ignore = "takes minutes; run by `make faults`"]
+async fn each_clip_has_one_job_whatever_request_the_operator_dies_at(#[values(0, 1)] half: usize) {
+    die_at(|at| at % 2 == half).await;
+}
