@@ -9,6 +9,8 @@ environment_up
 step "apply examples/demo.yaml" platform_apply
 step "wait until the platform is ready" platform_ready
 step "fetch a clip" build_once "$(clip_dir)" fetch_clip
+# Pods that are ready are reached once each node's proxy knows of them, a moment later.
+step "wait until the API answers" wait_for 30 "the API" api GET /videos
 step "upload the clip through the API" video_upload "$(clip_dir)/bigbuckbunny.mp4"
 step "wait until it is transcoded" video_wait
 step "play it in Chromium" video_play
