@@ -158,6 +158,22 @@ fn running(now: Timestamp) -> Value {
     })
 }
 
+/// A pod of an object's template, with one more label.
+fn pod_of(owner: &Value, label: &str, value: &str) -> Value {
+    let template = &owner["spec"]["template"];
+    let mut labels = template["metadata"]["labels"].clone();
+    labels[label] = json!(value);
+    json!({
+        "metadata": {
+            "labels": labels,
+            "annotations": template["metadata"]["annotations"],
+            "ownerReferences": made_by(owner),
+        },
+        "spec": template["spec"],
+        "status": {"phase": "Pending"},
+    })
+}
+
 /// The controller of what a template makes.
 fn made_by(owner: &Value) -> Value {
     json!([{

@@ -6,6 +6,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 const SPEC: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
 const CLIPS: usize = 5;
+/// As the spec says.
+const SLOTS: usize = 2;
 
 /// Uploads clips to a platform, of each of which S3 tells twice, and waits until nothing of them is left to do. Returns
 /// how many requests that took.
@@ -15,8 +17,11 @@ async fn transcode(crash: Option<Crash>) -> usize {
     world.settled().await;
     (0..CLIPS).for_each(|clip| world.upload(&format!("clip-{clip}.mp4")));
     world.send_again();
-    for _ in 0..1800 {
-        tokio::time::sleep(Duration::from_secs(1)).await;
+    for _ in 0..3600 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let (done, active) = world.jobs_done_and_active();
+        assert!(active <= SLOTS, "{crash:?}: {active} Jobs at a time");
+        assert!(world.messages() >= 2 * (CLIPS - done), "{crash:?}: a message went before its work was done");
         if world.messages() == 0 {
             break;
         }
@@ -24,6 +29,7 @@ async fn transcode(crash: Option<Crash>) -> usize {
     let made = world.jobs_made();
     let names: BTreeSet<_> = made.iter().map(|(name, _)| name).collect();
     assert_eq!((world.messages(), names.len(), made.len()), (0, CLIPS, CLIPS), "{crash:?}: {made:#?}");
+    assert_eq!(world.jobs_done_and_active(), (CLIPS, 0), "{crash:?}");
     world.requests()
 }
 

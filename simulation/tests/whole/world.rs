@@ -14,7 +14,7 @@ use simulation::{
     },
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -200,6 +200,24 @@ impl World {
 
     fn in_region<T>(&self, act: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
         self.cloud.with(&Place { account: ACCOUNT.to_owned(), region: REGION.to_owned() }, act)
+    }
+
+    /// Jobs that ever completed, and those that are there and did not end.
+    pub fn jobs_done_and_active(&self) -> (usize, usize) {
+        let is_over = |job: &Value, kinds: &[&str]| {
+            let conditions = job["status"]["conditions"].as_array();
+            conditions.is_some_and(|all| all.iter().any(|it| kinds.iter().any(|kind| it["type"] == *kind)))
+        };
+        self.cluster.with(|store, _| {
+            let done: BTreeSet<_> = store
+                .since(0)
+                .filter(|change| change.key.resource == JOBS)
+                .filter(|change| change.after.as_ref().is_some_and(|job| is_over(job, &["Complete"])))
+                .map(|change| change.key.name.clone())
+                .collect();
+            let jobs = store.all().filter(|(key, _)| key.resource == JOBS);
+            (done.len(), jobs.filter(|(_, job)| !is_over(job, &["Complete", "Failed"])).count())
+        })
     }
 
     /// Each Job that was ever made, with the piece of work that it is for.

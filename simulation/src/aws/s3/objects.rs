@@ -55,6 +55,11 @@ impl Bucket {
 }
 
 impl S3 {
+    fn next_id(&mut self) -> String {
+        self.written += 1;
+        format!("v{}", self.written)
+    }
+
     /// Writes an object, as a client of a bucket does.
     pub fn write(
         &mut self,
@@ -65,8 +70,7 @@ impl S3 {
         place: &Place,
         sqs: &mut Sqs,
     ) {
-        self.written += 1;
-        let (id, sequencer) = (format!("v{}", self.written), format!("{:016X}", self.written));
+        let (id, sequencer) = (self.next_id(), format!("{:016X}", self.written));
         let Some(there) = self.buckets.get_mut(bucket) else { return };
         let size = content.len();
         let version = there.write(key, id, Some(content), now);
@@ -124,8 +128,7 @@ impl S3 {
         request: &S3Request,
         now: Timestamp,
     ) -> Result<Response<Bytes>, Fault> {
-        self.written += 1;
-        let id = format!("v{}", self.written);
+        let id = self.next_id();
         let bucket = self.bucket(&request.bucket)?;
         erase(bucket, &request.key, request.query.get("versionId").map(String::as_str), id, now);
         Ok(empty(StatusCode::NO_CONTENT))
@@ -136,8 +139,7 @@ impl S3 {
         request: &S3Request,
         now: Timestamp,
     ) -> Result<Response<Bytes>, Fault> {
-        self.written += 1;
-        let id = format!("v{}", self.written);
+        let id = self.next_id();
         let bucket = self.bucket(&request.bucket)?;
         for fields in elements(&String::from_utf8_lossy(&request.body), "Object") {
             let field =

@@ -1,7 +1,7 @@
 //! Jobs of one pod, as the operator makes them: `backoffLimit: 0`, pods that a disruption took are replaced.
 
 use super::{
-    Agenda, Controllers, POD_STARTS, create, created_at, delete, list, made_by, owned, running, set_status,
+    Agenda, Controllers, POD_STARTS, create, created_at, delete, list, owned, pod_of, running, set_status,
     uid,
 };
 use crate::kubernetes::{
@@ -72,7 +72,7 @@ impl Controllers {
                 namespace: key.namespace.clone(),
                 name: format!("{}-{lost}", key.name),
             };
-            create(store, &pod, made(key, job), now);
+            create(store, &pod, pod_of(job, "batch.kubernetes.io/job-name", &key.name), now);
             set_status(store, key, &json!({"startTime": seconds(started), "active": 1}), now);
             agenda.is_due(now.saturating_add(POD_STARTS).unwrap_or(now), now);
             return;
@@ -143,21 +143,6 @@ fn finish(store: &mut Store, key: &Key, started: Timestamp, result: Result<(), &
         }),
     };
     set_status(store, key, &status, now);
-}
-
-fn made(key: &Key, job: &Value) -> Value {
-    let template = &job["spec"]["template"];
-    let mut labels = template["metadata"]["labels"].clone();
-    labels["batch.kubernetes.io/job-name"] = json!(key.name);
-    json!({
-        "metadata": {
-            "labels": labels,
-            "annotations": template["metadata"]["annotations"],
-            "ownerReferences": made_by(job),
-        },
-        "spec": template["spec"],
-        "status": {"phase": "Pending"},
-    })
 }
 
 fn ended(pod: &Value, exit: &Exit, now: Timestamp) -> Value {

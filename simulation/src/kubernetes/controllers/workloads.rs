@@ -1,7 +1,7 @@
 //! Deployments and StatefulSets: pods of the present template, of which each replaces an older one once it is ready.
 
 use super::{
-    Agenda, MANAGER, POD_STARTS, create, created_at, delete, list, made_by, owned, running, set_status,
+    Agenda, MANAGER, POD_STARTS, create, created_at, delete, list, owned, pod_of, running, set_status,
 };
 use crate::kubernetes::{
     resource::{AUTOSCALERS, DEPLOYMENTS, PODS, STATEFUL_SETS},
@@ -53,7 +53,7 @@ fn replicate(store: &mut Store, key: &Key, set: &Value, now: Timestamp, agenda: 
     let free = (0..).map(|index| format!("{}-{hash}-{index}", key.name)).filter(|name| !names.contains(name));
     for name in free.take(wanted.saturating_sub(new.len())) {
         let pod = Key { resource: PODS, namespace: key.namespace.clone(), name };
-        create(store, &pod, made(set, &hash), now);
+        create(store, &pod, pod_of(set, TEMPLATE, &hash), now);
         agenda.is_due(now.saturating_add(POD_STARTS).unwrap_or(now), now);
     }
     for (key, _) in new.split_off(wanted.min(new.len())) {
@@ -91,19 +91,4 @@ fn replicate(store: &mut Store, key: &Key, set: &Value, now: Timestamp, agenda: 
         }],
     });
     set_status(store, key, &status, now);
-}
-
-fn made(set: &Value, hash: &str) -> Value {
-    let template = &set["spec"]["template"];
-    let mut labels = template["metadata"]["labels"].clone();
-    labels[TEMPLATE] = json!(hash);
-    json!({
-        "metadata": {
-            "labels": labels,
-            "annotations": template["metadata"]["annotations"],
-            "ownerReferences": made_by(set),
-        },
-        "spec": template["spec"],
-        "status": {"phase": "Pending"},
-    })
 }
