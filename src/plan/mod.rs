@@ -142,6 +142,8 @@ pub struct Summary {
     pub database: Option<DataSummary>,
     /// The cache, likewise.
     pub cache: Option<DataSummary>,
+    /// Objects that are not as the spec says and stay so, because the platform is suspended.
+    pub withheld: Vec<ObjectKey>,
 }
 
 /// A component.
@@ -219,11 +221,11 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
             database: _,
             cache: _,
             waiting: _,
-            summary: _,
+            summary,
         } = &mut plan;
+        summary.withheld = apply.drain(..).map(|desired| desired.key).collect();
         generate.clear();
         hand_over.clear();
-        apply.clear();
         prune.clear();
         plan.database.login = None;
         plan.cache.login = None;
@@ -398,5 +400,6 @@ fn summary(platform: &Platform, observed: &Observed) -> Summary {
         endpoints: platform.components.iter().map(|it| workload::route::endpoint(platform, it)).collect(),
         database: platform.database.as_ref().map(|data| server::summary(platform, names::DATABASE, data)),
         cache: platform.cache.as_ref().map(|data| server::summary(platform, names::CACHE, data)),
+        withheld: Vec::new(),
     }
 }

@@ -133,6 +133,9 @@ impl Looks<'_> {
 
     fn component(&self, component: &ComponentSummary) -> Verdict {
         let ComponentSummary { name, deployment, image: _, replicas } = component;
+        if let Some(withheld) = self.withheld(name, deployment) {
+            return withheld;
+        }
         let trouble = self.observed.pod_troubles.get(name);
         let Some(object) = self.observed.objects.get(deployment) else {
             return Verdict::moving(
@@ -177,7 +180,20 @@ impl Looks<'_> {
         worst(troubles.chain([itself.clone()])).unwrap_or(itself)
     }
 
+    /// What runs a part is not as the spec says, and a suspended platform leaves it so.
+    fn withheld(&self, part: &str, key: &ObjectKey) -> Option<Verdict> {
+        self.plan.summary.withheld.contains(key).then(|| {
+            let why = format!(
+                "{part}: {key} is not as the spec says, and spec.suspend keeps it so; set it to false"
+            );
+            Verdict::moving(ConditionReason::Suspended, why)
+        })
+    }
+
     fn embedded(&self, part: &str, key: &ObjectKey) -> Verdict {
+        if let Some(withheld) = self.withheld(part, key) {
+            return withheld;
+        }
         let Some(object) = self.observed.objects.get(key) else {
             return Verdict::moving(ConditionReason::Progressing, format!("{part}: {key} is being made"));
         };

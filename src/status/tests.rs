@@ -253,6 +253,22 @@ fn a_suspended_platform_says_so() {
 }
 
 #[test]
+fn a_suspended_platform_is_not_ready_for_what_it_withholds() {
+    let mut scene = Scene::running();
+    scene.resource.spec.suspend = Some(true);
+    scene.resource.spec.frontend.as_mut().unwrap().image = Some("a:2".into());
+    scene.look(&[]);
+    let (status, reason, message) = scene.is(ConditionType::Ready);
+    assert_eq!((status, reason), ("False", "Suspended"));
+    assert!(message.contains("Deployment/tv-frontend is not as the spec says"), "{message}");
+    assert_eq!(scene.is(ConditionType::Reconciling).1, "Suspended");
+    scene.resource.spec.suspend = None;
+    scene.cluster.converge(&scene.resource);
+    scene.look(&[]);
+    assert_eq!(scene.is(ConditionType::Ready).0, "True");
+}
+
+#[test]
 fn conditions_of_others_are_no_difference() {
     let mut scene = Scene::running();
     let ours = scene.look(&[]).clone();
