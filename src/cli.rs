@@ -14,7 +14,7 @@ use crate::{
 use anyhow::Context;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use kube::{Client, CustomResourceExt};
+use kube::{Client, Config, CustomResourceExt};
 use rand::distr::{Alphanumeric, SampleString};
 use serde::Serialize;
 use std::{
@@ -30,6 +30,9 @@ use tokio::{
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
+
+/// Longest silence on a connection to the API server. A watch is asked for 290 s at a time, in which it may say nothing.
+const SILENCE: Duration = Duration::from_secs(320);
 
 /// Runs streaming platforms on Kubernetes, each from one StreamingPlatform manifest.
 #[derive(Debug, Parser)]
@@ -261,9 +264,9 @@ impl Run {
                 stop.cancel();
             }
         });
-        let client = Client::try_default()
-            .await
-            .context("no way to Kubernetes: neither in a cluster nor a kubeconfig")?;
+        let config =
+            Config::infer().await.context("no way to Kubernetes: neither in a cluster nor a kubeconfig")?;
+        let client = Client::try_from(bounded(config)).context("can't make a client for Kubernetes")?;
         let listener = TcpListener::bind(self.listen)
             .await
             .with_context(|| format!("can't listen on {}", self.listen))?;
@@ -280,6 +283,14 @@ impl Run {
         admin.await.context("the admin server panicked")?.context("the admin server failed")?;
         Ok(ended?)
     }
+}
+
+/// With a bound on how long an answer is waited for: else the list of a watch that an API server took and never
+/// answered would leave the operator blind for ever.
+fn bounded(mut config: Config) -> Config {
+    config.read_timeout = Some(SILENCE);
+    config.reset_reader_on_write = true;
+    config
 }
 
 impl From<SettingsArgs> for Settings {
@@ -353,6 +364,23 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_api_server_that_never_answers_is_given_up() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+        tokio::spawn(async move {
+            let mut taken = Vec::new();
+            while let Ok(connection) = listener.accept().await {
+                taken.push(connection);
+            }
+        });
+        let client = Client::try_from(bounded(Config::new(url))).unwrap();
+        let platforms = kube::Api::<StreamingPlatform>::namespaced(client, "media");
+        let everything = kube::api::ListParams::default();
+        let answer = tokio::time::timeout(2 * SILENCE, platforms.list(&everything)).await;
+        assert!(answer.expect("it is given up").is_err());
     }
 
     #[test]
