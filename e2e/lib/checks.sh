@@ -141,6 +141,9 @@ apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-t
 # Every fault of the simulation, of which unit_tests takes a sample.
 faults_tests() { cargo nextest run --locked --package simulation --test whole --run-ignored all --no-tests fail; }
 
+# Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped).
+soak_tests() { cargo test --locked --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture; }
+
 # Compares the operator's policy with what all tests before recorded.
 iam_test() { cargo test --locked --workspace --test iam -- --ignored; }
 

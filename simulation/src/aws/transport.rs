@@ -20,6 +20,7 @@ use aws_smithy_runtime_api::client::{
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
 use http::{Request, Response, header::AUTHORIZATION};
+use http_body_util::BodyExt;
 
 /// A call as it arrives.
 #[derive(Clone, Debug)]
@@ -169,8 +170,11 @@ impl HttpConnector for Cloud {
 
 async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
     let broken = |what: &str| ConnectorError::io(what.to_owned().into());
-    let request = request.try_into_http1x().map_err(|_| broken("the request is no HTTP/1.1"))?;
-    let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+    let (parts, body) =
+        request.try_into_http1x().map_err(|_| broken("the request is no HTTP/1.1"))?.into_parts();
+    // Read to its end, as a server does: else the SDK sees an upload that stalls.
+    let body = body.collect().await.map_err(|_| broken("the body broke off"))?.to_bytes();
+    let request = Request::from_parts(parts, body);
     cloud.wait(&request).await;
     let response = cloud.handle(&request).ok_or_else(|| broken("the connection was cut"))?;
     response.map(SdkBody::from).try_into().map_err(|_| broken("the response is no HTTP/1.1"))

@@ -9,13 +9,14 @@ mod workloads;
 
 use super::{
     Cluster,
-    resource::Resource,
-    store::{Key, Store, Subresource, Write, seconds},
+    resource::{AUTOSCALERS, DEPLOYMENTS, JOBS, PODS, Resource, STATEFUL_SETS},
+    store::{Change, Key, Store, Subresource, Write, seconds},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::Duration,
 };
 
@@ -33,6 +34,8 @@ pub struct Controllers {
     runs: Box<dyn FnMut(&Value) -> Run + Send>,
     /// Pods that run, by UID: when they end, and how.
     running: BTreeMap<String, (Timestamp, Exit)>,
+    /// Up to which version changes were looked at.
+    seen: u64,
 }
 
 /// What a step found to be due later.
@@ -52,22 +55,40 @@ impl Agenda {
 impl Controllers {
     /// Controllers that let the pod of each Job run as `runs` says when it starts.
     pub fn new(cluster: &Cluster, runs: impl FnMut(&Value) -> Run + Send + 'static) -> Self {
-        Self { cluster: cluster.clone(), runs: Box::new(runs), running: BTreeMap::new() }
+        Self { cluster: cluster.clone(), runs: Box::new(runs), running: BTreeMap::new(), seen: 0 }
     }
 
     /// Acts until it is dropped.
     pub async fn run(mut self) {
         let mut news = self.cluster.news.subscribe();
+        let mut due = Some(self.cluster.clock.now());
         loop {
             news.borrow_and_update();
-            let Agenda(next) = self.step();
             let now = self.cluster.clock.now();
-            let wait = next.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
+            if self.is_concerned() || due.is_some_and(|at| at <= now) {
+                due = self.step().0;
+            }
+            let wait = due.map(|at| Duration::try_from(at.duration_since(now)).unwrap_or_default());
             tokio::select! {
                 changed = news.changed() => if changed.is_err() { return },
                 () = tokio::time::sleep(wait.unwrap_or(Duration::MAX)), if wait.is_some() => {}
             }
         }
+    }
+
+    /// Whether something changed that a step looks at: what is made or goes, and what has pods.
+    fn is_concerned(&mut self) -> bool {
+        let since = self.seen;
+        let (seen, is_concerned) = self.cluster.with(|store, _| {
+            let concerns = |change: &Change| {
+                let has_pods =
+                    [DEPLOYMENTS, STATEFUL_SETS, JOBS, PODS, AUTOSCALERS].contains(&change.key.resource);
+                has_pods || change.before.is_none() || change.after.is_none()
+            };
+            (store.revision(), store.since(since).any(|change| concerns(change)))
+        });
+        self.seen = seen;
+        is_concerned
     }
 
     /// Does what is due, and says when more is.
@@ -116,20 +137,21 @@ fn created_at(value: &Value) -> Timestamp {
 }
 
 /// Every object of a kind.
-fn list(store: &Store, resource: Resource) -> Vec<(Key, Value)> {
-    let all = store.all().filter(|(key, _)| key.resource == resource);
-    all.map(|(key, value)| (key.clone(), value.clone())).collect()
+fn list(store: &Store, resource: Resource) -> Vec<(Key, Arc<Value>)> {
+    let all = store.shared().filter(|(key, _)| key.resource == resource);
+    all.map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
 }
 
 /// Those that an object is the controller of.
-fn owned(store: &Store, resource: Resource, owner: &Value) -> Vec<(Key, Value)> {
+fn owned(store: &Store, resource: Resource, owner: &Value) -> Vec<(Key, Arc<Value>)> {
     let uid = &owner["metadata"]["uid"];
     let is_ours = |value: &Value| {
         value["metadata"]["ownerReferences"]
             .as_array()
             .is_some_and(|all| all.iter().any(|it| it["uid"] == *uid))
     };
-    list(store, resource).into_iter().filter(|(_, value)| is_ours(value)).collect()
+    let all = store.shared().filter(|(key, value)| key.resource == resource && is_ours(value));
+    all.map(|(key, value)| (key.clone(), Arc::clone(value))).collect()
 }
 
 /// Writes a status, where it is another one.

@@ -27,12 +27,13 @@ use std::{
 use store::Store;
 use tokio::sync::watch as signal;
 
-/// A cluster. Cheap to clone: clones are the same one.
+/// A cluster. Cheap to clone: clones are the same one, by the same way.
 #[derive(Clone)]
 pub struct Cluster {
     clock: Clock,
     inner: Arc<Mutex<Inner>>,
-    /// The latest version, and how often watches were broken.
+    way: Arc<Mutex<Way>>,
+    /// The latest version, and how often watches were broken on any way.
     news: Arc<signal::Sender<(u64, u64)>>,
 }
 
@@ -40,9 +41,15 @@ pub struct Cluster {
 struct Inner {
     store: Store,
     calls: Vec<Call>,
+}
+
+/// What befalls the requests and watches of those who come one way.
+#[derive(Default)]
+struct Way {
     fault: Option<Fault>,
     lag: Duration,
     breaks: u64,
+    stutters: bool,
 }
 
 /// Decides what befalls a request.
@@ -57,6 +64,12 @@ pub enum Effect {
     CutRequest,
     /// It is performed, and the connection is cut before the reply.
     CutReply,
+    /// It arrives so late.
+    Late(Duration),
+    /// It is performed, and the reply arrives so late.
+    LateReply(Duration),
+    /// It gets nowhere, and the connection breaks only after that time.
+    Lost(Duration),
 }
 
 /// A request that arrived.
@@ -74,7 +87,14 @@ impl Cluster {
     /// An empty cluster.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { clock, inner: Arc::default(), news: Arc::new(signal::Sender::default()) }
+        let news = Arc::new(signal::Sender::default());
+        Self { clock, inner: Arc::default(), way: Arc::default(), news }
+    }
+
+    /// The same cluster by another way: faults, lag and breaks of that one befall its clients alone.
+    #[must_use]
+    pub fn another_way(&self) -> Self {
+        Self { way: Arc::default(), ..self.clone() }
     }
 
     /// A client of it.
@@ -101,37 +121,51 @@ impl Cluster {
 
     /// Decides from now on what befalls each request.
     pub fn set_fault(&self, fault: impl FnMut(&Request) -> Option<Effect> + Send + 'static) {
-        self.inner().fault = Some(Box::new(fault));
+        self.way().fault = Some(Box::new(fault));
     }
 
     /// Requests are answered as they should be again.
     pub fn clear_fault(&self) {
-        self.inner().fault = None;
+        self.way().fault = None;
     }
 
     /// How long after it happened a watch tells something.
     pub fn set_watch_lag(&self, lag: Duration) {
-        self.inner().lag = lag;
+        self.way().lag = lag;
+    }
+
+    /// Whether watches tell everything twice.
+    pub fn set_stutter(&self, stutters: bool) {
+        self.way().stutters = stutters;
     }
 
     /// Ends every watch; what happened may be forgotten, too, so that clients list again.
     pub fn break_watches(&self, forget: bool) {
+        self.way().breaks += 1;
         let mut inner = self.inner();
-        inner.breaks += 1;
         if forget {
             inner.store.compact();
         }
-        self.tell(&inner);
+        let revision = inner.store.revision();
+        self.news.send_modify(|(latest, breaks)| {
+            *latest = revision;
+            *breaks += 1;
+        });
     }
 
     fn tell(&self, inner: &Inner) {
-        let new = (inner.store.revision(), inner.breaks);
-        self.news.send_if_modified(|old| std::mem::replace(old, new) != new);
+        let new = inner.store.revision();
+        self.news.send_if_modified(|(latest, _)| std::mem::replace(latest, new) != new);
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
         // A panic of a test's closure leaves the store as it was between two writes.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn way(&self) -> MutexGuard<'_, Way> {
+        // A panic of a test's closure leaves it as it was.
+        self.way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

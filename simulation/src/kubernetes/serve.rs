@@ -27,10 +27,34 @@ impl Cluster {
         let Some(request) = Request::read(&parts, &body) else {
             return Ok(discovery(parts.uri.path()));
         };
+        let effect = self.way().fault.as_mut().and_then(|fault| fault(&request));
+        match effect {
+            Some(Effect::Lost(noticed_after)) => {
+                tokio::time::sleep(noticed_after).await;
+                self.arrived(request, Some(Effect::CutRequest))
+            }
+            Some(Effect::Late(by)) => {
+                // It is on its way, even when who sent it does not wait any longer.
+                let arriving = tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    self.arrived(request, None)
+                });
+                arriving.await.map_err(io::Error::other)?
+            }
+            Some(Effect::LateReply(by)) => {
+                let reply = self.arrived(request, None);
+                tokio::time::sleep(by).await;
+                reply
+            }
+            effect => self.arrived(request, effect),
+        }
+    }
+
+    /// Performs a request, unless another effect befalls it.
+    fn arrived(self, request: Request, effect: Option<Effect>) -> Result<Response<Answer>, io::Error> {
         let cut = || io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut");
         let now = self.clock.now();
         let mut inner = self.inner();
-        let effect = inner.fault.as_mut().and_then(|fault| fault(&request));
         let answer = match effect {
             Some(Effect::CutRequest) => None,
             Some(Effect::Answer(refusal)) => Some(Err(refusal)),
@@ -39,7 +63,7 @@ impl Cluster {
                 drop(perform(&mut inner.store, &request, now));
                 None
             }
-            None => Some(perform(&mut inner.store, &request, now)),
+            _ => Some(perform(&mut inner.store, &request, now)),
         };
         self.tell(&inner);
         let status = match &answer {

@@ -108,11 +108,10 @@ impl Store {
         self.compacted
     }
 
-    /// Forgets what happened so far, and counts on, so that every watch is too old.
+    /// Forgets, towards clients, what happened so far, and counts on, so that every watch is too old.
     pub fn compact(&mut self) {
         self.revision += 1;
         self.compacted = self.revision;
-        self.history.clear();
     }
 
     /// What happened after a version.
@@ -139,6 +138,11 @@ impl Store {
                 key.resource == resource && namespace.is_none_or(|wanted| wanted == key.namespace)
             })
             .map(|(key, stored)| (key, Value::clone(&stored.served)))
+    }
+
+    /// Every object, as it is served.
+    pub fn shared(&self) -> impl Iterator<Item = (&Key, &Arc<Value>)> {
+        self.objects.iter().map(|(key, stored)| (key, &stored.served))
     }
 
     /// Every object.

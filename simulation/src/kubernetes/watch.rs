@@ -19,8 +19,8 @@ use tokio::sync::watch as signal;
 /// The answer to a watch. It ends when watches are broken.
 pub(super) fn stream(cluster: Cluster, request: Request, since: u64, bookmarks: bool) -> Answer {
     let news = cluster.news.subscribe();
-    let breaks = news.borrow().1;
-    let watch = Watch { cluster, request, since, bookmarks, news, breaks };
+    let breaks = cluster.way().breaks;
+    let watch = Watch { cluster, request, since, bookmarks, news, breaks, again: None };
     Answer::new(StreamBody::new(watch.frames()))
 }
 
@@ -31,6 +31,8 @@ struct Watch {
     bookmarks: bool,
     news: signal::Receiver<(u64, u64)>,
     breaks: u64,
+    /// What is told a second time.
+    again: Option<Value>,
 }
 
 impl Watch {
@@ -44,13 +46,21 @@ impl Watch {
     /// The next event; none: the watch is over.
     async fn next(&mut self) -> Option<Value> {
         loop {
-            if self.news.borrow_and_update().1 != self.breaks {
+            let breaks_anywhere = self.news.borrow_and_update().1;
+            let (breaks, lag, stutters) = {
+                let way = self.cluster.way();
+                (way.breaks, way.lag, way.stutters)
+            };
+            if breaks != self.breaks {
                 return None;
             }
-            let (next, compacted, revision, lag) = {
+            if let Some(event) = self.again.take() {
+                return Some(event);
+            }
+            let (next, compacted, revision) = {
                 let inner = self.cluster.inner();
                 let next = inner.store.since(self.since).next().cloned();
-                (next, inner.store.compacted(), inner.store.revision(), inner.lag)
+                (next, inner.store.compacted(), inner.store.revision())
             };
             if compacted > self.since {
                 return Some(json!({"type": "ERROR", "object": Refusal::expired().written()}));
@@ -64,12 +74,13 @@ impl Watch {
             if !wait.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(wait) => {}
-                    broken = self.news.wait_for(|(_, breaks)| *breaks != self.breaks) => drop(broken.ok()?),
+                    broken = self.news.wait_for(|(_, now)| *now != breaks_anywhere) => drop(broken.ok()?),
                 }
                 continue;
             }
             self.since = change.revision;
             if let Some(event) = self.event(&change) {
+                self.again = stutters.then(|| event.clone());
                 return Some(event);
             }
             if self.bookmarks && self.since == revision {

@@ -1,0 +1,267 @@
+//! Faults: what befalls requests, drawn one by one.
+
+use aws_smithy_runtime_api::client::{
+    http::{HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpConnector},
+    orchestrator::{HttpRequest, HttpResponse},
+    result::ConnectorError,
+    runtime_components::RuntimeComponents,
+};
+use aws_smithy_types::body::SdkBody;
+use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use simulation::{
+    aws::Cloud,
+    kubernetes::{
+        Effect,
+        request::{Request, Verb},
+        status::Refusal,
+    },
+};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
+
+/// Decides what befalls requests, as long as it is on.
+pub struct Chaos {
+    rng: StdRng,
+    kubernetes: f64,
+    aws: f64,
+    is_on: bool,
+    /// Whether messages were deleted since someone looked.
+    pub has_deleted: bool,
+    /// What befell how many.
+    pub injected: BTreeMap<String, u64>,
+}
+
+/// All that reach the world share it.
+pub type Shared = Arc<Mutex<Chaos>>;
+
+pub fn lock(chaos: &Shared) -> MutexGuard<'_, Chaos> {
+    chaos.lock().unwrap()
+}
+
+impl Chaos {
+    pub fn new(rng: StdRng, kubernetes: f64, aws: f64) -> Shared {
+        Arc::new(Mutex::new(Self {
+            rng,
+            kubernetes,
+            aws,
+            is_on: true,
+            has_deleted: false,
+            injected: BTreeMap::new(),
+        }))
+    }
+
+    /// From now on nothing befalls anyone.
+    pub fn end(&mut self) {
+        self.is_on = false;
+    }
+
+    /// A number from 0 on that is smaller than that.
+    pub fn below(&mut self, bound: u64) -> u64 {
+        self.rng.random_range(0..bound)
+    }
+
+    /// Whether something happens that has these odds; never once all is calm.
+    pub fn happens(&mut self, odds: f64) -> bool {
+        self.is_on && self.rng.random_bool(odds)
+    }
+
+    pub fn count(&mut self, what: &str) {
+        *self.injected.entry(what.to_owned()).or_default() += 1;
+    }
+
+    fn kubernetes(&mut self, request: &Request) -> Option<Effect> {
+        if !self.happens(self.kubernetes) {
+            return None;
+        }
+        let refused = |code, reason| {
+            Effect::Answer(Refusal { code, reason, message: "a simulated refusal".to_owned() })
+        };
+        let may_conflict =
+            !matches!(request.verb, Verb::Get | Verb::List | Verb::Watch { .. } | Verb::Create);
+        let kinds = ["cut before", "cut after", "429", "503", "409", "late", "late reply"];
+        let kind = *kinds[..].choose(&mut self.rng).unwrap();
+        let effect = match kind {
+            "cut before" => Effect::CutRequest,
+            "cut after" => Effect::CutReply,
+            "429" => refused(429, "TooManyRequests"),
+            "409" if may_conflict => refused(409, "Conflict"),
+            "503" | "409" => Effect::Answer(Refusal::unavailable()),
+            "late" => Effect::Late(self.some_time()),
+            _ => Effect::LateReply(self.some_time()),
+        };
+        self.count(&format!("kubernetes: {kind}"));
+        Some(effect)
+    }
+
+    fn aws(&mut self) -> Option<AwsEffect> {
+        if !self.happens(self.aws) {
+            return None;
+        }
+        let kind = *["cut before", "cut after", "throttled", "503", "late", "late reply"]
+            .choose(&mut self.rng)
+            .unwrap();
+        let effect = match kind {
+            "cut before" => AwsEffect::CutRequest,
+            "cut after" => AwsEffect::CutReply,
+            "throttled" => AwsEffect::Throttled,
+            "503" => AwsEffect::Unavailable,
+            "late" => AwsEffect::Late(self.some_time()),
+            _ => AwsEffect::LateReply(self.some_time()),
+        };
+        self.count(&format!("aws: {kind}"));
+        Some(effect)
+    }
+
+    /// Mostly some seconds, at times longer than anyone waits.
+    fn some_time(&mut self) -> Duration {
+        let most = if self.rng.random_bool(0.1) { 90_000 } else { 5_000 };
+        Duration::from_millis(self.rng.random_range(0..most))
+    }
+}
+
+enum AwsEffect {
+    CutRequest,
+    CutReply,
+    Throttled,
+    Unavailable,
+    Late(Duration),
+    LateReply(Duration),
+}
+
+/// Whether what an operator sends gets anywhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum State {
+    /// It does.
+    Up,
+    /// It is lost on the way.
+    CutOff,
+    /// The process is no more: what it left behind is never heard of again.
+    Dead,
+}
+
+/// What one process of the operator sends goes this way.
+#[derive(Clone)]
+pub struct Line {
+    cloud: Cloud,
+    chaos: Shared,
+    state: Arc<AtomicU8>,
+}
+
+impl Line {
+    pub fn new(cloud: &Cloud, chaos: &Shared) -> Self {
+        Self { cloud: cloud.clone(), chaos: Arc::clone(chaos), state: Arc::default() }
+    }
+
+    pub fn set(&self, state: State) {
+        // What is dead stays dead.
+        if self.state.load(Ordering::Relaxed) != State::Dead as u8 {
+            self.state.store(state as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// For how long what is sent seems to be on its way; none: it is.
+    fn silence(&self) -> Option<Duration> {
+        let state = self.state.load(Ordering::Relaxed);
+        if state == State::Dead as u8 {
+            return Some(Duration::MAX);
+        }
+        (state == State::CutOff as u8).then(|| lock(&self.chaos).some_time())
+    }
+
+    /// What befalls a request to Kubernetes.
+    pub fn kubernetes(&self, request: &Request) -> Option<Effect> {
+        match self.silence() {
+            Some(silence) => Some(Effect::Lost(silence)),
+            None => lock(&self.chaos).kubernetes(request),
+        }
+    }
+}
+
+impl fmt::Debug for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl HttpClient for Line {
+    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
+        SharedHttpConnector::new(self.clone())
+    }
+}
+
+impl HttpConnector for Line {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let line = self.clone();
+        HttpConnectorFuture::new(async move { line.send(request).await })
+    }
+}
+
+type Reply = Result<HttpResponse, ConnectorError>;
+
+impl Line {
+    async fn send(self, request: HttpRequest) -> Reply {
+        let cut = || Err(ConnectorError::io("the connection was cut".into()));
+        if let Some(silence) = self.silence() {
+            tokio::time::sleep(silence).await;
+            return cut();
+        }
+        let effect = {
+            let mut chaos = lock(&self.chaos);
+            let target = request.headers().get("x-amz-target");
+            chaos.has_deleted |= target.is_some_and(|target| target.contains("DeleteMessage"));
+            chaos.aws()
+        };
+        let reply = match effect {
+            None => self.cloud.call(request).await,
+            Some(AwsEffect::CutRequest) => cut(),
+            Some(AwsEffect::CutReply) => {
+                drop(self.cloud.call(request).await);
+                cut()
+            }
+            Some(AwsEffect::Throttled) => refusal(&request, 400, "ThrottlingException"),
+            Some(AwsEffect::Unavailable) => refusal(&request, 503, "ServiceUnavailable"),
+            Some(AwsEffect::Late(by)) => {
+                let cloud = self.cloud.clone();
+                // It is on its way, even when who sent it does not wait any longer.
+                let arriving = tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    cloud.call(request).await
+                });
+                arriving.await.unwrap_or_else(|_| cut())
+            }
+            Some(AwsEffect::LateReply(by)) => {
+                let reply = self.cloud.call(request).await;
+                tokio::time::sleep(by).await;
+                reply
+            }
+        };
+        match self.silence() {
+            None => reply,
+            Some(silence) => {
+                tokio::time::sleep(silence).await;
+                cut()
+            }
+        }
+    }
+}
+
+/// An error in the protocol of the request.
+fn refusal(request: &HttpRequest, status: u16, code: &str) -> Reply {
+    let is_json = request.headers().get("x-amz-target").is_some();
+    let body = if is_json {
+        format!(r#"{{"__type": "{code}", "message": "a simulated refusal"}}"#)
+    } else {
+        let error = format!("<Code>{code}</Code><Message>a simulated refusal</Message>");
+        format!("<ErrorResponse><Error>{error}</Error>{error}</ErrorResponse>")
+    };
+    let status = status.try_into().map_err(|_| ConnectorError::other("no status".into(), None))?;
+    Ok(HttpResponse::new(status, SdkBody::from(body)))
+}
