@@ -99,13 +99,17 @@ impl Database {
             },
             endpoint: login.endpoint.clone(),
             protocol: Protocol::Postgres,
+            vault: login.vault.clone().map(|vault| (account.clone(), vault)),
         };
         let master = master::login(account, &secrets, &login.master);
         let existing = drill::existing(platform);
         let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
         let written = written.map_err(|error| format!("the database's login: {error}"))?;
         if written {
-            self.remembered(key, |memory| memory.login.refused = false);
+            self.remembered(key, |memory| {
+                memory.login.refused = false;
+                memory.changed_at = Some(Instant::now());
+            });
         } else if matches!(login.step, Step::Nothing { .. }) && self.is_check_due(key) {
             // Whether someone changed the password in the database, no description tells.
             let checked = connection.check().await;

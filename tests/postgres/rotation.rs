@@ -31,6 +31,7 @@ impl Platform {
         let endpoint = Endpoint {
             resource_id: "db-1".into(),
             host: "127.0.0.1".into(),
+            server: "127.0.0.1".into(),
             reader: None,
             port: postgres.port,
             dbname: "app".into(),
@@ -42,6 +43,7 @@ impl Platform {
             target,
             endpoint,
             protocol: Protocol::Postgres,
+            vault: None,
         };
         Self { cluster, connection, now: Timestamp::UNIX_EPOCH }
     }
@@ -59,6 +61,7 @@ impl Platform {
             interval: ROTATION_INTERVAL,
             asked: None,
             refused,
+            vault: None,
             may_rotate: true,
         })
     }

@@ -73,6 +73,12 @@ impl Secret {
         self.versions.iter().find(|(_, version)| version.stages.contains(stage))
     }
 
+    /// Gives it another value, as someone does by hand.
+    pub fn overwrite(&mut self, value: &str, now: Timestamp) {
+        let id = format!("by-hand-{}", now.as_second());
+        self.put(id, value.to_owned(), &[CURRENT.to_owned()], now);
+    }
+
     /// Adds a version with stages, which others lose; what was current is previous then.
     fn put(&mut self, id: String, value: String, stages: &[String], now: Timestamp) {
         let stages: BTreeSet<_> = stages.iter().cloned().collect();
@@ -222,6 +228,11 @@ impl Secrets {
             deleted: None,
             purged: None,
         }
+    }
+
+    /// Whether a secret has a value.
+    pub(super) fn is_set(&self, arn: &str) -> bool {
+        self.secrets.values().any(|secret| secret.arn == arn && secret.staged(CURRENT).is_some())
     }
 
     fn value(&self, parameters: &Parameters) -> Result<Value, Fault> {
