@@ -4,7 +4,10 @@
 //! from, and replaces exactly the Secret that it read. A leader or a watch that is late gets
 //! [`ConnectionError::Changed`].
 
-use super::postgres::{self, Existing, Login, LoginError, Password, Server, Tls};
+use super::{
+    postgres::{Existing, Login, LoginError, Password, Server, Tls},
+    sessions::Postgres,
+};
 use crate::{
     api::names,
     kinds::Kind,
@@ -129,10 +132,10 @@ impl Connection {
     ///
     /// # Errors
     /// What the login failed for; [`LoginError::Refused`] is what a plan takes for a refused login.
-    pub async fn check(&self) -> Result<(), ConnectionError> {
+    pub async fn check(&self, postgres: &Postgres) -> Result<(), ConnectionError> {
         let current = self.current().await?;
         let current = current.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))?;
-        Ok(postgres::check(&server(&self.endpoint), &current.login).await?)
+        Ok(postgres.check(&server(&self.endpoint), &current.login).await?)
     }
 
     /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set.
@@ -146,6 +149,7 @@ impl Connection {
         from: Option<&Record>,
         step: &Step,
         existing: Existing,
+        postgres: &Postgres,
         master: impl Future<Output = anyhow::Result<Login>>,
     ) -> Result<bool, ConnectionError> {
         let record = match step {
@@ -158,7 +162,7 @@ impl Connection {
             _ => {
                 let master = master.await.map_err(ConnectionError::Master)?;
                 let server = server(&self.endpoint);
-                postgres::set_login(&server, &master, record.user, existing).await?
+                postgres.set_login(&server, &master, record.user, existing).await?
             }
         };
         self.write(before.as_ref(), &login, record).await.map(|()| true)
