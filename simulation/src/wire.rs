@@ -92,10 +92,7 @@ impl Wire {
     }
 
     /// The request goes on by itself, even when its sender is no more.
-    async fn late<T: Send + 'static>(
-        &self,
-        request: impl Future<Output = T> + Send + 'static,
-    ) -> Option<T> {
+    async fn late<T: Send + 'static>(&self, request: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let mut delivering = self.0.is_delivering.subscribe();
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {

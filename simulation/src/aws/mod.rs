@@ -100,6 +100,14 @@ impl Cloud {
         Self { clock, inner: Arc::default(), news: Arc::default() }
     }
 
+    /// Another cloud that is as this one is now; nothing was asked of it yet, and no fault is to come.
+    #[must_use]
+    pub fn copy(&self, clock: Clock) -> Self {
+        let copy = Self::new(clock);
+        copy.inner().regions = self.inner().regions.clone();
+        copy
+    }
+
     /// Its clock.
     #[must_use]
     pub fn clock(&self) -> Clock {

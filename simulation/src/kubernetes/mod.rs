@@ -77,6 +77,14 @@ impl Cluster {
         Self { clock, inner: Arc::default(), news: Arc::new(signal::Sender::default()) }
     }
 
+    /// Another cluster that is as this one is now; nothing is asked of it yet, and nothing befalls its requests.
+    #[must_use]
+    pub fn copy(&self, clock: Clock) -> Self {
+        let copy = Self::new(clock);
+        copy.inner().store = self.inner().store.clone();
+        copy
+    }
+
     /// A client of it.
     #[must_use]
     pub fn client(&self) -> Client {

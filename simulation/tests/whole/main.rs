@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
+mod invariants;
+mod servers;
 mod transcoding;
 mod world;

@@ -109,5 +109,6 @@ impl Rds {
 
 /// Whether a server answers in a status.
 fn runs(status: &str) -> bool {
-    !["creating", "deleting", "failed", "rebooting", "starting", "stopped", "stopping", "upgrading"].contains(&status)
+    !["creating", "deleting", "failed", "rebooting", "starting", "stopped", "stopping", "upgrading"]
+        .contains(&status)
 }
