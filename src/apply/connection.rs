@@ -5,7 +5,8 @@
 //! [`ConnectionError::Changed`].
 
 use super::{
-    postgres::{self, Existing, Login, LoginError, Password, Server, Tls},
+    postgres::{Existing, Login, LoginError, Password, Server, Tls},
+    sessions::Postgres,
     vault,
 };
 use crate::{
@@ -143,10 +144,10 @@ impl Connection {
     ///
     /// # Errors
     /// What the login failed for; [`LoginError::Refused`] is what a plan takes for a refused login.
-    pub async fn check(&self) -> Result<(), ConnectionError> {
+    pub async fn check(&self, postgres: &Postgres) -> Result<(), ConnectionError> {
         let current = self.current().await?;
         let current = current.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))?;
-        Ok(postgres::check(&server(&self.endpoint), &current.login).await?)
+        Ok(postgres.check(&server(&self.endpoint), &current.login).await?)
     }
 
     /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set.
@@ -160,6 +161,7 @@ impl Connection {
         from: Option<&Record>,
         step: &Step,
         existing: Existing,
+        postgres: &Postgres,
         master: impl Future<Output = anyhow::Result<Login>>,
     ) -> Result<bool, ConnectionError> {
         let record = match step {
@@ -172,7 +174,7 @@ impl Connection {
             _ => {
                 let master = master.await.map_err(ConnectionError::Master)?;
                 let server = Server { host: self.endpoint.server.clone(), ..server(&self.endpoint) };
-                postgres::set_login(&server, &master, record.user, existing).await?
+                postgres.set_login(&server, &master, record.user, existing).await?
             }
         };
         if let Some((account, vault)) = &self.vault
@@ -184,16 +186,16 @@ impl Connection {
             return Ok(true);
         }
         if self.endpoint.has_proxy() {
-            self.is_known(&login).await?;
+            self.is_known(postgres, &login).await?;
         }
         self.write(before.as_ref(), &login, record).await.map(|()| true)
     }
 
     /// Waits until the proxy knows a login: it may go on for a while with what it read before.
-    async fn is_known(&self, login: &Login) -> Result<(), ConnectionError> {
+    async fn is_known(&self, postgres: &Postgres, login: &Login) -> Result<(), ConnectionError> {
         let deadline = Instant::now() + PROXY_DEADLINE;
         loop {
-            match postgres::check(&server(&self.endpoint), login).await {
+            match postgres.check(&server(&self.endpoint), login).await {
                 Err(error) if error.is_refused() && Instant::now() < deadline => sleep(PROXY_PAUSE).await,
                 result => return Ok(result?),
             }

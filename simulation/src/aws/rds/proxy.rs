@@ -65,6 +65,12 @@ impl Proxy {
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.progress.due()
     }
+
+    /// Where clients connect.
+    pub(super) fn host(&self, place: &Place) -> String {
+        let token = token(&[&place.account, &place.region], 11);
+        format!("{}.proxy-{token}.{}.rds.amazonaws.com", self.name, place.region)
+    }
 }
 
 impl Rds {
@@ -357,7 +363,6 @@ fn show(proxy: &Proxy, place: &Place) -> Xml {
         .unwrap_or_default()
         .into_iter()
         .map(|auth| auth.0.iter().fold(Xml::new(), |xml, (key, value)| xml.text(key, value)));
-    let host = token(&[&place.account, &place.region], 11);
     Xml::new()
         .text("DBProxyName", &proxy.name)
         .text("DBProxyArn", &proxy.arn)
@@ -367,7 +372,7 @@ fn show(proxy: &Proxy, place: &Place) -> Xml {
         .texts("VpcSubnetIds", "member", settings.list("VpcSubnetIds").unwrap_or_default())
         .list("Auth", "member", auth)
         .optional("RoleArn", settings.get("RoleArn"))
-        .text("Endpoint", format!("{}.proxy-{host}.{}.rds.amazonaws.com", proxy.name, place.region))
+        .text("Endpoint", proxy.host(place))
         .text("RequireTLS", settings.get("RequireTLS").unwrap_or("false"))
         .text("IdleClientTimeout", settings.get("IdleClientTimeout").unwrap_or("1800"))
         .text("DebugLogging", settings.get("DebugLogging").unwrap_or("false"))

@@ -19,6 +19,8 @@ use std::{
 
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
+/// How long a proxy goes on with what it read before; AWS names no time.
+const PROXY_READS: SignedDuration = SignedDuration::from_secs(5);
 const PENDING: &str = "AWSPENDING";
 
 /// Secrets Manager in one account and region.
@@ -71,6 +73,18 @@ impl Secret {
 
     fn staged(&self, stage: &str) -> Option<(&String, &Version)> {
         self.versions.iter().find(|(_, version)| version.stages.contains(stage))
+    }
+
+    /// What a proxy goes by, which reads a secret again some seconds after it changed.
+    #[must_use]
+    pub fn seen_by_proxy(&self, now: Timestamp) -> Option<&str> {
+        let (_, version) = self.staged(CURRENT)?;
+        let is_known = version.created.saturating_add(PROXY_READS).unwrap_or(Timestamp::MAX) <= now;
+        if is_known {
+            Some(&version.value)
+        } else {
+            self.staged(PREVIOUS).map(|(_, version)| version.value.as_str())
+        }
     }
 
     /// Gives it another value, as someone does by hand.
