@@ -66,6 +66,8 @@ impl Place {
 pub struct Region {
     /// Where it is.
     pub place: Place,
+    /// Everything up to then has happened.
+    now: Timestamp,
     /// RDS.
     pub rds: rds::Rds,
     /// ElastiCache.
@@ -98,6 +100,14 @@ impl Cloud {
     #[must_use]
     pub fn new(clock: Clock) -> Self {
         Self { clock, inner: Arc::default(), news: Arc::default() }
+    }
+
+    /// Another cloud that is as this one is now; nothing was asked of it yet, and no fault is to come.
+    #[must_use]
+    pub fn copy(&self, clock: Clock) -> Self {
+        let copy = Self::new(clock);
+        copy.inner().regions = self.inner().regions.clone();
+        copy
     }
 
     /// Its clock.
@@ -217,6 +227,7 @@ impl Inner {
 impl Region {
     /// Lets happen what is due by `now`, in the order of its times.
     fn advance(&mut self, now: Timestamp) {
+        self.now = now;
         self.rds.advance(now, &self.place, &mut self.secrets);
         self.elasticache.advance(now, &self.place);
         self.secrets.advance(now);
@@ -224,7 +235,7 @@ impl Region {
     }
 
     fn perform(&mut self, request: &transport::Incoming, now: Timestamp) -> Result<Said, Fault> {
-        let Self { place, rds, elasticache, secrets, sqs, s3 } = self;
+        let Self { place, now: _, rds, elasticache, secrets, sqs, s3 } = self;
         if let Some(request) = &request.s3 {
             return s3.call(request, now, place, sqs).map(Said::Response);
         }

@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use super::{
-    Call, Cluster, Effect,
+    Call, Cluster, Effect, cut,
     request::{Request, Verb},
     resource::{self, Resource},
     status::Refusal,
@@ -52,7 +52,6 @@ impl Cluster {
 
     /// Performs a request, unless another effect befalls it.
     fn arrived(self, request: Request, effect: Option<Effect>) -> Result<Response<Answer>, io::Error> {
-        let cut = || io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut");
         let now = self.clock.now();
         let mut inner = self.inner();
         let answer = match effect {

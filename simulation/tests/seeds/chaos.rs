@@ -8,13 +8,10 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
-use simulation::{
-    aws::Cloud,
-    kubernetes::{
-        Effect,
-        request::{Request, Verb},
-        status::Refusal,
-    },
+use simulation::kubernetes::{
+    Effect,
+    request::{Request, Verb},
+    status::Refusal,
 };
 use std::{
     collections::BTreeMap,
@@ -150,14 +147,14 @@ pub enum State {
 /// What one process of the operator sends goes this way.
 #[derive(Clone)]
 pub struct Line {
-    cloud: Cloud,
+    http: SharedHttpClient,
     chaos: Shared,
     state: Arc<AtomicU8>,
 }
 
 impl Line {
-    pub fn new(cloud: &Cloud, chaos: &Shared) -> Self {
-        Self { cloud: cloud.clone(), chaos: Arc::clone(chaos), state: Arc::default() }
+    pub fn new(http: SharedHttpClient, chaos: &Shared) -> Self {
+        Self { http, chaos: Arc::clone(chaos), state: Arc::default() }
     }
 
     pub fn set(&self, state: State) {
@@ -192,22 +189,34 @@ impl fmt::Debug for Line {
 }
 
 impl HttpClient for Line {
-    fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
-        SharedHttpConnector::new(self.clone())
+    fn http_connector(
+        &self,
+        settings: &HttpConnectorSettings,
+        components: &RuntimeComponents,
+    ) -> SharedHttpConnector {
+        let cloud = self.http.http_connector(settings, components);
+        SharedHttpConnector::new(Connector { line: self.clone(), cloud })
     }
 }
 
-impl HttpConnector for Line {
+/// From a process to the cloud.
+#[derive(Debug)]
+struct Connector {
+    line: Line,
+    cloud: SharedHttpConnector,
+}
+
+impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let line = self.clone();
-        HttpConnectorFuture::new(async move { line.send(request).await })
+        let (line, cloud) = (self.line.clone(), self.cloud.clone());
+        HttpConnectorFuture::new(async move { line.send(cloud, request).await })
     }
 }
 
 type Reply = Result<HttpResponse, ConnectorError>;
 
 impl Line {
-    async fn send(self, request: HttpRequest) -> Reply {
+    async fn send(self, cloud: SharedHttpConnector, request: HttpRequest) -> Reply {
         let cut = || Err(ConnectorError::io("the connection was cut".into()));
         if let Some(silence) = self.silence() {
             tokio::time::sleep(silence).await;
@@ -220,16 +229,15 @@ impl Line {
             chaos.aws()
         };
         let reply = match effect {
-            None => self.cloud.call(request).await,
+            None => cloud.call(request).await,
             Some(AwsEffect::CutRequest) => cut(),
             Some(AwsEffect::CutReply) => {
-                drop(self.cloud.call(request).await);
+                drop(cloud.call(request).await);
                 cut()
             }
             Some(AwsEffect::Throttled) => refusal(&request, 400, "ThrottlingException"),
             Some(AwsEffect::Unavailable) => refusal(&request, 503, "ServiceUnavailable"),
             Some(AwsEffect::Late(by)) => {
-                let cloud = self.cloud.clone();
                 // It is on its way, even when who sent it does not wait any longer.
                 let arriving = tokio::spawn(async move {
                     tokio::time::sleep(by).await;
@@ -238,7 +246,7 @@ impl Line {
                 arriving.await.unwrap_or_else(|_| cut())
             }
             Some(AwsEffect::LateReply(by)) => {
-                let reply = self.cloud.call(request).await;
+                let reply = cloud.call(request).await;
                 tokio::time::sleep(by).await;
                 reply
             }

@@ -5,8 +5,6 @@ use crate::{
     inspector::{self, Inspector},
     script::{self, Act, MARK, Script},
 };
-use aws_config::{BehaviorVersion, SdkConfig};
-use aws_sdk_sqs::config::{AsyncSleep, Credentials, SharedAsyncSleep, SharedCredentialsProvider, Sleep};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -29,6 +27,7 @@ use std::{
     time::Duration,
 };
 use streaming_operator::{
+    apply::sessions::Postgres,
     aws::Accounts,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
@@ -140,7 +139,8 @@ impl World {
     async fn keep_up(self: Arc<Self>, replica: usize, mut orders: mpsc::UnboundedReceiver<Order>) {
         for process in 0_u32.. {
             let stop = CancellationToken::new();
-            let line = Line::new(&self.cloud, &self.chaos);
+            let http = self.cloud.sdk_config(REGION).http_client().unwrap();
+            let line = Line::new(http, &self.chaos);
             let way = self.cluster.another_way();
             let sent = line.clone();
             way.set_fault(move |request| sent.kubernetes(request));
@@ -193,14 +193,8 @@ impl World {
 
     fn operator(&self, identity: &str, way: &Cluster, line: &Line) -> (Controller, Metrics) {
         let (client, metrics) = (way.client(), Metrics::default());
-        let keys = Credentials::new(ACCOUNT, "secret", None, None, "simulation");
-        let config = SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(aws_config::Region::new(REGION))
-            .credentials_provider(SharedCredentialsProvider::new(keys))
-            .http_client(SharedHttpClient::new(line.clone()))
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep))
-            .build();
+        let config = self.cloud.sdk_config(REGION).into_builder();
+        let config = config.http_client(SharedHttpClient::new(line.clone())).build();
         let accounts = Accounts::with_config(client.clone(), metrics.clone(), config);
         let passed = SignedDuration::try_from(self.cloud.clock().now().duration_since(self.epoch)).unwrap();
         let clock = surroundings::Clock::starting_at(self.epoch.checked_add(passed).unwrap());
@@ -220,7 +214,9 @@ impl World {
             watch_namespaces: vec![NAMESPACE.to_owned()],
             resync: self.resync,
         };
-        let surroundings = Surroundings { client, accounts, clock, metrics: metrics.clone() };
+        // No database in AWS lives here: nobody logs in.
+        let postgres = Postgres::default();
+        let surroundings = Surroundings { client, accounts, postgres, clock, metrics: metrics.clone() };
         (Controller::new(surroundings, settings, replica), metrics)
     }
 
@@ -410,15 +406,5 @@ impl World {
 
     pub fn told(&self) -> BTreeSet<String> {
         self.told.lock().unwrap().clone()
-    }
-}
-
-/// The SDK's backoff on tokio's clock.
-#[derive(Debug)]
-struct TokioSleep;
-
-impl AsyncSleep for TokioSleep {
-    fn sleep(&self, duration: Duration) -> Sleep {
-        Sleep::new(tokio::time::sleep(duration))
     }
 }

@@ -3,5 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
+mod invariants;
+mod proxy;
+mod servers;
 mod transcoding;
 mod world;

@@ -1,5 +1,6 @@
 //! A world with an operator that is started again whenever it dies.
 
+use crate::{invariants::Watched, servers::Servers};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -7,41 +8,42 @@ use simulation::{
     aws::{ACCOUNT, Cloud, Place, Region},
     clock::Clock,
     kubernetes::{
-        Cluster, Effect,
+        Cluster,
         controllers::{Controllers, Exit, Run},
         resource::{JOBS, PLATFORMS, PODS},
         store::{Change, Key, Subresource, Write},
     },
+    wire::{Break, Wire},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 use streaming_operator::{
+    apply::sessions::Postgres,
     aws::Accounts,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
     surroundings::{self, Surroundings},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 const NAMESPACE: &str = "media";
-const REGION: &str = "eu-central-1";
+pub const REGION: &str = "eu-central-1";
 /// How long the world may take until it is as the spec says.
-const LONGEST: Duration = Duration::from_secs(1200);
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
 pub struct World {
     pub cluster: Cluster,
-    cloud: Cloud,
+    pub cloud: Cloud,
     epoch: Timestamp,
-    /// Requests of operators so far.
-    requests: Arc<AtomicUsize>,
+    /// That of the operator that dies.
+    wire: Wire,
+    /// What was seen to be wrong.
+    watched: Watched,
 }
 
 /// A transcoding that ends well.
@@ -49,52 +51,49 @@ fn well() -> Run {
     Run { lasts: SignedDuration::from_secs(10), exit: Exit::Code { code: 0, message: String::new() } }
 }
 
-/// Where an operator dies.
-#[derive(Clone, Copy, Debug)]
-pub struct Crash {
-    /// At which of its requests.
-    pub at: usize,
-    /// Whether that is still performed.
-    pub performed: bool,
-}
-
 impl World {
-    /// A Wednesday at noon, with an operator that dies where it shall, once.
-    pub fn new(crash: Option<Crash>) -> Self {
+    /// A Wednesday at noon, with an operator that dies where it shall, once, and is started again.
+    pub fn new(dies: Option<Break>) -> Self {
         let epoch: Timestamp = "2026-07-01T12:00:00Z".parse().unwrap();
         let clock = Clock::starting_at(epoch);
-        let world =
-            Self { cluster: Cluster::new(clock), cloud: Cloud::new(clock), epoch, requests: Arc::default() };
-        tokio::spawn(Controllers::new(&world.cluster, |_| well()).run());
-        let (dies, requests) = (Arc::new(Notify::new()), Arc::clone(&world.requests));
-        let told = Arc::clone(&dies);
-        let mut is_dead = false;
-        world.cluster.set_fault(move |_| {
-            let number = requests.fetch_add(1, Ordering::Relaxed);
-            let crash = crash.filter(|crash| crash.at == number);
-            if let Some(crash) = crash {
-                is_dead = true;
-                told.notify_one();
-                return Some(if crash.performed { Effect::CutReply } else { Effect::CutRequest });
-            }
-            is_dead.then_some(Effect::CutRequest)
-        });
-        let (cluster, first, second) =
-            (world.cluster.clone(), world.operator("first"), world.operator("second"));
+        Self::of(Cluster::new(clock), Cloud::new(clock), epoch, dies, |_| well())
+    }
+
+    /// A copy of it as it is now, with another operator and Jobs that run as said.
+    pub fn fork(&self, dies: Option<Break>, runs: impl FnMut(&Value) -> Run + Send + 'static) -> Self {
+        let epoch = self.cloud.clock().now();
+        let clock = Clock::starting_at(epoch);
+        Self::of(self.cluster.copy(clock), self.cloud.copy(clock), epoch, dies, runs)
+    }
+
+    fn of(
+        cluster: Cluster,
+        cloud: Cloud,
+        epoch: Timestamp,
+        dies: Option<Break>,
+        runs: impl FnMut(&Value) -> Run + Send + 'static,
+    ) -> Self {
+        let watched = Watched::begin(&cluster, &cloud);
+        let world = Self { cluster, cloud, epoch, wire: Wire::breaking(dies), watched };
+        tokio::spawn(Controllers::new(&world.cluster, runs).run());
+        let wire = world.wire.clone();
+        let first = world.operator("first", &wire);
+        let second = world.operator("second", &Wire::default());
         tokio::spawn(async move {
             let running = tokio::spawn(first.run(CancellationToken::new()));
-            dies.notified().await;
+            wire.cut().await;
             running.abort();
-            cluster.clear_fault();
             // A process that died is started again.
             drop(second.run(CancellationToken::new()).await);
         });
         world
     }
 
-    fn operator(&self, identity: &str) -> Controller {
-        let (client, metrics) = (self.cluster.client(), Metrics::default());
-        let config = self.cloud.sdk_config(REGION);
+    /// A replica.
+    pub fn operator(&self, identity: &str, wire: &Wire) -> Controller {
+        let (client, metrics) = (self.cluster.client_on(wire), Metrics::default());
+        let config = self.cloud.sdk_config_on(wire, REGION);
+        let postgres = Postgres::by(Servers::new(&self.cloud, wire));
         let accounts = Accounts::with_config(client.clone(), metrics.clone(), config);
         let clock = surroundings::Clock::starting_at(self.epoch);
         let replica = Replica {
@@ -113,16 +112,53 @@ impl World {
             watch_namespaces: vec![NAMESPACE.to_owned()],
             resync: Duration::from_secs(600),
         };
-        Controller::new(Surroundings { client, accounts, clock, metrics }, settings, replica)
+        Controller::new(Surroundings { client, accounts, postgres, clock, metrics }, settings, replica)
     }
 
-    /// Requests of operators so far.
-    pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
+    /// Requests of the operator that dies, as far as it lived.
+    pub fn requests(&self) -> Vec<String> {
+        self.wire.sent()
+    }
+
+    /// Fails where something was seen that must never be.
+    pub fn check(&self) {
+        self.watched.check(&self.cluster);
     }
 
     fn platform() -> Key {
         Key { resource: PLATFORMS, namespace: NAMESPACE.to_owned(), name: "tv".to_owned() }
+    }
+
+    /// Annotates the platform, as a user does.
+    pub fn annotate(&self, name: &str, value: &str) {
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "kubectl-annotate", subresource: Subresource::Main, now };
+            let patch = json!({"metadata": {"annotations": {name: value}}});
+            store.merge_patch(&Self::platform(), &patch, write).unwrap();
+        });
+    }
+
+    /// Deletes the platform, as a user does.
+    pub fn delete(&self) {
+        self.cluster.with(|store, now| store.delete(&Self::platform(), &Value::Null, now).unwrap());
+    }
+
+    /// The platform; none: it is gone.
+    pub fn resource(&self) -> Option<Value> {
+        self.cluster.with(|store, _| store.get(&Self::platform()))
+    }
+
+    /// Waits until something is so.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let started = Instant::now();
+        while !is_so(self) {
+            assert!(
+                started.elapsed() < LONGEST,
+                "never: {what}; {:#?}",
+                self.resource().map(|it| it["status"].clone())
+            );
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
     }
 
     /// Applies the platform, as a user does.
@@ -135,41 +171,26 @@ impl World {
     }
 
     fn condition(&self, kind: &str) -> Option<Value> {
-        let platform = self.cluster.with(|store, _| store.get(&Self::platform()))?;
+        let platform = self.resource()?;
         let conditions = platform["status"]["conditions"].as_array()?.clone();
         let is_current = |it: &Value| it["observedGeneration"] == platform["metadata"]["generation"];
         conditions.into_iter().find(|it| it["type"] == kind && is_current(it))
     }
 
-    /// Waits until the operator says of the present spec that all is done.
+    /// Whether the operator says of the present spec that all is done.
+    pub fn is_settled(&self) -> bool {
+        let is = |kind: &str, status: &str| self.condition(kind).is_some_and(|it| it["status"] == status);
+        is("Ready", "True") && is("Reconciling", "False")
+    }
+
+    /// Waits for that.
     pub async fn settled(&self) {
-        let started = Instant::now();
-        loop {
-            let is = |kind: &str, status: &str| self.condition(kind).is_some_and(|it| it["status"] == status);
-            if is("Ready", "True") && is("Reconciling", "False") {
-                return;
-            }
-            assert!(
-                started.elapsed() < LONGEST,
-                "not settled: {:?} {:?} {:#?}",
-                self.condition("Ready"),
-                self.condition("Reconciling"),
-                self.cluster.with(|store, _| store
-                    .all()
-                    .filter(|(key, _)| ["pods", "deployments"].contains(&key.resource.plural))
-                    .map(|(key, value)| format!(
-                        "{} {} {}",
-                        key.name, value["spec"]["replicas"], value["status"]
-                    ))
-                    .collect::<Vec<_>>())
-            );
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        self.until("settled", Self::is_settled).await;
     }
 
     /// Puts a clip into the platform's input bucket, as a client of S3 does.
     pub fn upload(&self, key: &str) {
-        let platform = self.cluster.with(|store, _| store.get(&Self::platform())).unwrap();
+        let platform = self.resource().unwrap();
         let bucket = platform["status"]["transcoding"]["inputBucket"].as_str().unwrap().to_owned();
         self.in_region(|region, now| {
             let Region { s3, sqs, place, .. } = region;
@@ -198,7 +219,7 @@ impl World {
         })
     }
 
-    fn in_region<T>(&self, act: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
+    pub fn in_region<T>(&self, act: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
         self.cloud.with(&Place { account: ACCOUNT.to_owned(), region: REGION.to_owned() }, act)
     }
 
