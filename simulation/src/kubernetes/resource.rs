@@ -45,6 +45,9 @@ pub const AUTOSCALERS: Resource =
 /// Leases.
 pub const LEASES: Resource = resource("coordination.k8s.io", "v1", "leases", "Lease");
 
+/// Events.
+pub const EVENTS: Resource = resource("events.k8s.io", "v1", "events", "Event");
+
 /// Everything that is served; all of it is namespaced.
 pub const ALL: &[Resource] = &[
     PLATFORMS,
@@ -62,7 +65,7 @@ pub const ALL: &[Resource] = &[
     resource("policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget"),
     resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy"),
     resource("networking.k8s.io", "v1", "ingresses", "Ingress"),
-    resource("events.k8s.io", "v1", "events", "Event"),
+    EVENTS,
 ];
 
 impl Resource {

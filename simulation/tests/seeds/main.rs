@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod chaos;
+mod controls;
 mod inspector;
 mod life;
 mod script;
@@ -26,7 +27,7 @@ fn replay() {
 
 #[test]
 fn a_seed_replays_exactly() {
-    for seed in 0..4 {
+    for seed in 0..2 {
         let traces = [0, 1].map(|_| live(seed, true).trace);
         let differ = traces[0].lines().zip(traces[1].lines()).find(|(one, other)| one != other);
         assert_eq!(differ, None, "seed {seed}");

@@ -1,0 +1,127 @@
+//! What is wrong is seen: each invariant, broken by hand.
+
+use crate::inspector::Inspector;
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use rstest::rstest;
+use serde_json::{Value, json};
+use simulation::{
+    aws::{Cloud, Place},
+    clock::Clock,
+    kubernetes::{
+        Cluster,
+        resource::{DEPLOYMENTS, EVENTS, JOBS, PLATFORMS, Resource, SECRETS},
+        store::{Key, Subresource, Write},
+    },
+};
+
+/// A cluster with a platform that has one slot, and an image that it ran.
+struct Scene {
+    cluster: Cluster,
+    uid: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let mut scene =
+            Self { cluster: Cluster::new(Clock::starting_at(Timestamp::UNIX_EPOCH)), uid: String::new() };
+        let spec = json!({"frontend": {"image": "a:1"}, "transcoding": {"maxConcurrentJobs": 1}});
+        let platform = scene.put(PLATFORMS, "tv", json!({"spec": spec}));
+        scene.uid = platform["metadata"]["uid"].as_str().unwrap().to_owned();
+        let pod = json!({"containers": [{"image": "a:1"}]});
+        let owned = scene.owned(json!({"spec": {"replicas": 1, "template": {"spec": pod}}}));
+        scene.put(DEPLOYMENTS, "tv-frontend", owned);
+        scene.tell(
+            DEPLOYMENTS,
+            "tv-frontend",
+            json!({"observedGeneration": 1, "updatedReplicas": 1, "availableReplicas": 1}),
+        );
+        scene
+    }
+
+    fn owned(&self, mut value: Value) -> Value {
+        value["metadata"]["ownerReferences"] = json!([{"uid": self.uid}]);
+        value
+    }
+
+    fn put(&self, resource: Resource, name: &str, value: Value) -> Value {
+        let key = Key { resource, namespace: "media".to_owned(), name: name.to_owned() };
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "test", subresource: Subresource::Main, now };
+            store.apply(&key, &value, true, write).unwrap()
+        })
+    }
+
+    fn tell(&self, resource: Resource, name: &str, status: Value) {
+        let key = Key { resource, namespace: "media".to_owned(), name: name.to_owned() };
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "test", subresource: Subresource::Status, now };
+            store.replace(&key, &json!({"status": status}), write).unwrap();
+        });
+    }
+
+    fn ready(&self, generation: i64) {
+        let ready = json!({"type": "Ready", "status": "True", "observedGeneration": generation});
+        self.tell(PLATFORMS, "tv", json!({"conditions": [ready]}));
+    }
+
+    fn job(&self, identity: &str, attempt: u32) {
+        let labels = json!({"streamingplatform.dev/identity": identity, "streamingplatform.dev/attempt": attempt.to_string()});
+        let mut job = self.owned(json!({"spec": {}}));
+        job["metadata"]["labels"] = labels;
+        self.put(JOBS, &format!("tc-{identity}-{attempt}"), job);
+    }
+
+    fn end(&self, job: &str, how: &str) {
+        self.tell(JOBS, job, json!({"conditions": [{"type": how, "status": "True"}]}));
+    }
+
+    fn seen(&self) -> String {
+        let mut inspector = Inspector::default();
+        inspector.look(&self.cluster);
+        inspector.broken.join("\n")
+    }
+}
+
+#[rstest]
+#[case::all_is_well(|scene: &Scene| {
+    scene.ready(1);
+    scene.job("a", 1);
+    scene.end("tc-a-1", "Failed");
+    scene.job("a", 2);
+    scene.end("tc-a-2", "Complete");
+    scene.job("b", 1);
+}, "")]
+#[case::two_jobs(|scene: &Scene| { scene.job("a", 1); scene.job("a", 2); }, "was made while")]
+#[case::done_again(|scene: &Scene| {
+    scene.job("a", 1);
+    scene.end("tc-a-1", "Complete");
+    scene.job("a", 2);
+}, "was made for work that was done")]
+#[case::slots(|scene: &Scene| { scene.job("a", 1); scene.job("b", 1); }, "2 Jobs at a time, and 1 slots")]
+#[case::unreached(|scene: &Scene| {
+    scene.put(PLATFORMS, "tv", json!({"spec": {"frontend": {"image": "a:2"}}}));
+    scene.ready(2);
+}, "Ready for generation 2, and tv-frontend never ran a:2")]
+#[case::of_the_future(|scene: &Scene| scene.ready(2), "there is only 1")]
+#[case::told(|scene: &Scene| {
+    scene.put(SECRETS, "login", json!({"data": {"password": BASE64_STANDARD.encode("open sesame")}}));
+    scene.put(EVENTS, "tv.1", json!({"note": "the password is open sesame"}));
+}, "is in events tv.1")]
+#[tokio::test(start_paused = true)]
+async fn what_is_wrong_is_seen(#[case] act: impl Fn(&Scene), #[case] expected: &str) {
+    let scene = Scene::new();
+    act(&scene);
+    let seen = scene.seen();
+    assert!(if expected.is_empty() { seen.is_empty() } else { seen.contains(expected) }, "{seen}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_lost_is_missed() {
+    let clock = Clock::starting_at(Timestamp::UNIX_EPOCH);
+    let (cloud, mut inspector) = (Cloud::new(clock), Inspector::default());
+    let told = ["clip-1".to_owned(), "clip-2".to_owned()].into();
+    inspector.done.insert("clip-1".to_owned());
+    inspector.nothing_lost(&told, &cloud, &Place::default());
+    assert_eq!(inspector.broken, ["clip-2 is neither done nor on any queue"]);
+}
