@@ -34,6 +34,8 @@ pub struct Report {
     pub broken: Vec<String>,
     /// Requests to Kubernetes and to AWS.
     pub requests: u64,
+    /// Hundredths of a second of a processor.
+    pub cpu: u64,
     /// Most in a minute.
     pub busiest: u64,
     /// Seconds from the calm to the end.

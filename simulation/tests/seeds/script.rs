@@ -160,7 +160,7 @@ impl Wish {
                 self.mistake = [None, Some(Mistake::ForbiddenRole), Some(Mistake::NoTemplate)]
                     .choose(rng)
                     .copied()
-                    .flatten()
+                    .flatten();
             }
         }
     }
@@ -237,8 +237,8 @@ impl Script {
 
     /// The life that a seed chooses.
     pub fn new(rng: &mut StdRng) -> Self {
-        let platforms = *[1, 1, 1, 2, PLATFORMS].choose(rng).unwrap();
-        let replicas = *[1, 2].choose(rng).unwrap();
+        let platforms = *[1, 1, 1, 1, 1, 1, 2, 2, PLATFORMS].choose(rng).unwrap();
+        let replicas = *[1, 1, 2].choose(rng).unwrap();
         let calm = Duration::from_secs(rng.random_range(60..=300));
         let share = |rng: &mut StdRng| *[0.0, 0.02, 0.1, 0.3].choose(rng).unwrap();
         let (kubernetes, aws) = (share(rng), share(rng));

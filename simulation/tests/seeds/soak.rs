@@ -18,7 +18,7 @@ use std::{
 };
 
 /// Longest that a life may take: one that never ends is a bug, too.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(600);
 /// How often a soak says how far it is.
 const PROGRESS: Duration = Duration::from_secs(30);
 
@@ -35,6 +35,7 @@ pub fn replay() {
     let epoch: Timestamp = EPOCH.parse().unwrap();
     let epoch = Duration::try_from(epoch.duration_since(Timestamp::UNIX_EPOCH)).unwrap();
     let report = replay::live(seed, epoch, || life::live(seed));
+    let report = Report { cpu: cpu(), ..report };
     if let Ok(path) = env::var("TRACE") {
         fs::write(path, &report.trace).unwrap();
     }
@@ -42,6 +43,14 @@ pub fn replay() {
         fs::write(path, serde_json::to_vec(&report).unwrap()).unwrap();
     }
     assert!(report.broken.is_empty(), "seed {seed}:\n{}", report.broken.join("\n"));
+}
+
+/// What this process took of the processors, in hundredths of a second: `man 5 proc_pid_stat`.
+fn cpu() -> u64 {
+    let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // After the name, which may have blanks: utime and stime are the 14th and 15th of all.
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<u64>().ok()).sum()
 }
 
 /// Lives a seed in a process of its own.
@@ -108,6 +117,7 @@ pub enum Goes {
 struct Sum {
     seeds: u64,
     requests: u64,
+    cpu: u64,
     injected: BTreeMap<String, u64>,
     slowest: u64,
     busiest: u64,
@@ -116,9 +126,10 @@ struct Sum {
 
 impl Sum {
     fn add(&mut self, lived: Lived) {
-        let Report { broken, requests, busiest, settled_after, injected, .. } = lived.report;
+        let Report { broken, requests, cpu, busiest, settled_after, injected, .. } = lived.report;
         self.seeds += 1;
         self.requests += requests;
+        self.cpu += cpu;
         self.slowest = self.slowest.max(settled_after);
         self.busiest = self.busiest.max(busiest);
         for (kind, count) in injected {
@@ -133,9 +144,10 @@ impl Sum {
         let hourly = self.seeds as f64 / took.as_secs_f64() * 3600.0;
         let Self { seeds, requests, slowest, busiest, .. } = self;
         let mut text = format!(
-            "{seeds} seeds in {:.0} s: {hourly:.0} an hour; {requests} requests, at most {busiest} a minute; \
-             settled at most {slowest} s after the calm\n",
-            took.as_secs_f64()
+            "{seeds} seeds in {:.0} s: {hourly:.0} an hour, {:.2} s of a processor each; {requests} requests, at most \
+             {busiest} a minute; settled at most {slowest} s after the calm\n",
+            took.as_secs_f64(),
+            self.cpu as f64 / 100.0 / self.seeds as f64
         );
         for (kind, count) in &self.injected {
             writeln!(text, "  {kind}: {count}").unwrap();

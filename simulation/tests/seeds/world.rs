@@ -45,7 +45,6 @@ pub struct World {
     pub cloud: Cloud,
     pub chaos: Shared,
     inspector: Mutex<Inspector>,
-    epoch: Timestamp,
     resync: Duration,
     /// What each replica is told to do.
     orders: Vec<mpsc::UnboundedSender<Order>>,
@@ -77,7 +76,6 @@ impl World {
             cloud: Cloud::new(clock),
             chaos,
             inspector: Mutex::default(),
-            epoch,
             resync: script.resync,
             orders,
             ways: Mutex::new(vec![None; script.replicas]),
@@ -196,8 +194,7 @@ impl World {
         let config = self.cloud.sdk_config(REGION).into_builder();
         let config = config.http_client(SharedHttpClient::new(line.clone())).build();
         let accounts = Accounts::with_config(client.clone(), metrics.clone(), config);
-        let passed = SignedDuration::try_from(self.cloud.clock().now().duration_since(self.epoch)).unwrap();
-        let clock = surroundings::Clock::starting_at(self.epoch.checked_add(passed).unwrap());
+        let clock = surroundings::Clock::starting_at(self.cloud.clock().now());
         let replica = Replica {
             identity: identity.to_owned(),
             lease_namespace: NAMESPACE.to_owned(),
