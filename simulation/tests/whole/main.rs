@@ -4,6 +4,9 @@
 
 mod crashes;
 mod invariants;
+mod life;
+mod refusals;
+mod scenarios;
 mod servers;
 mod transcoding;
 mod world;
