@@ -91,6 +91,21 @@ impl Wire {
         }
     }
 
+    /// Carries a conversation: requests of which each follows from the answer to the one before. None: the connection
+    /// is cut, and nothing came of it unless it was performed to its end. One that hangs is never finished by itself.
+    pub async fn converse<T: Send + 'static>(
+        &self,
+        name: impl fmt::Display,
+        talk: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let is_late = self.0.break_at.is_some_and(|it| it.fate == Fate::Late && self.log().len() >= it.at);
+        if is_late {
+            self.log().push(name.to_string());
+            return std::future::pending().await;
+        }
+        self.carry(name, talk).await
+    }
+
     /// The request goes on by itself, even when its sender is no more.
     async fn late<T: Send + 'static>(&self, request: impl Future<Output = T> + Send + 'static) -> Option<T> {
         let mut delivering = self.0.is_delivering.subscribe();

@@ -186,14 +186,21 @@ impl Connection {
             return Ok(true);
         }
         if self.endpoint.has_proxy() {
-            self.is_known(postgres, &login).await?;
+            // A login that is there already is tried again with the next look; a new one would be another then.
+            let patience = if matches!(step, Step::Set { .. }) { PROXY_DEADLINE } else { Duration::ZERO };
+            self.is_known(postgres, &login, patience).await?;
         }
         self.write(before.as_ref(), &login, record).await.map(|()| true)
     }
 
     /// Waits until the proxy knows a login: it may go on for a while with what it read before.
-    async fn is_known(&self, postgres: &Postgres, login: &Login) -> Result<(), ConnectionError> {
-        let deadline = Instant::now() + PROXY_DEADLINE;
+    async fn is_known(
+        &self,
+        postgres: &Postgres,
+        login: &Login,
+        patience: Duration,
+    ) -> Result<(), ConnectionError> {
+        let deadline = Instant::now() + patience;
         loop {
             match postgres.check(&server(&self.endpoint), login).await {
                 Err(error) if error.is_refused() && Instant::now() < deadline => sleep(PROXY_PAUSE).await,

@@ -256,6 +256,7 @@ async fn the_secret_of_an_embedded_database_is_not_overwritten() {
         interval: ROTATION_INTERVAL,
         asked: None,
         refused: false,
+        vault: None,
         may_rotate: true,
     });
     let unasked = async { panic!("the master is not needed") };

@@ -121,6 +121,11 @@ impl Cloud {
         self.inner().faults.add(injection);
     }
 
+    /// Decides from now on what befalls each call that no injection hits, by its place and its action.
+    pub fn set_fault(&self, rule: impl FnMut(&Place, &str) -> Option<fault::Effect> + Send + 'static) {
+        self.inner().faults.set_rule(Box::new(rule));
+    }
+
     /// All calls so far, oldest first.
     #[must_use]
     pub fn calls(&self) -> Vec<Call> {
@@ -178,7 +183,7 @@ impl Cloud {
             Err(fault) => return Some(fault.xml_response()),
         };
         let mut inner = self.inner();
-        let injected = inner.faults.draw(&request.action());
+        let injected = inner.faults.draw(&request.place, &request.action());
         let region = inner.region(&request.place);
         region.advance(now);
         let performed = match &injected {

@@ -159,14 +159,15 @@ async fn settings_are_changed_and_what_was_changed_outside_is_undone() {
         assert_eq!(proxy.pool.get("MaxConnectionsPercent"), Some("60"));
         assert_eq!(proxy.pool.get("MaxIdleConnectionsPercent"), Some("30"));
         proxy.settings.0.insert("RequireTLS".into(), "false".into());
-        proxy.target = None;
+        proxy.target.as_mut().unwrap().identifier = "another".into();
     });
     tokio::time::advance(Duration::from_secs(600)).await;
     until_led(&mut world).await;
     change_proxy(&world, |proxy| {
         assert_eq!(proxy.settings.get("RequireTLS"), Some("true"));
-        assert!(proxy.target.is_some());
+        assert_ne!(proxy.target.as_ref().expect("a target").identifier, "another");
     });
+    assert!(world.changes().contains(&"rds:DeregisterDBProxyTargets".to_owned()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use std::{
     sync::{Arc, Mutex},
     time::Duration,
 };
+use tokio::task::JoinSet;
 
 /// How often it is looked.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -33,29 +34,36 @@ type Pods = BTreeMap<String, Vec<(String, Login)>>;
 
 impl Watched {
     /// Looks from now on.
-    pub fn begin(cluster: &Cluster, cloud: &Cloud) -> Self {
+    pub fn begin(cluster: &Cluster, cloud: &Cloud, tasks: &mut JoinSet<()>) -> Self {
         let (watched, cluster, cloud) = (Self::default(), cluster.clone(), cloud.clone());
         let wrong = Arc::clone(&watched.0);
-        tokio::spawn(async move {
-            let mut pods = Pods::new();
+        tasks.spawn(async move {
+            let (mut pods, mut images) = (Pods::new(), BTreeSet::new());
             loop {
                 tokio::time::sleep(INTERVAL).await;
                 let mut found = cluster.with(|store, _| {
                     note_pods(store, &mut pods);
-                    readiness(store)
+                    note_images(store, &mut images);
+                    readiness(store, &images)
                 });
-                let identifier = cluster.with(|store, _| {
+                let platform = cluster.with(|store, _| {
                     let mut platforms = store.all().filter(|(key, _)| key.resource == PLATFORMS);
-                    let identifier = platforms.next()?.1.pointer("/status/cache/identifier")?;
-                    identifier.as_str().map(str::to_owned)
+                    platforms.next().map(|(_, platform)| platform.clone()).unwrap_or_default()
                 });
+                let cache = platform["status"]["cache"]["identifier"].as_str();
+                // The one in use, and the one that is restored.
+                let databases = if platform["spec"]["database"]["aws"]["restore"].is_null() { 1 } else { 2 };
                 let place = Place { account: ACCOUNT.to_owned(), region: crate::world::REGION.to_owned() };
                 found.extend(cloud.with(&place, |region, _| {
                     let refused = pods
                         .values()
                         .flatten()
-                        .filter_map(|(secret, login)| refused(region, secret, login, identifier.as_deref()));
-                    refused.collect::<Vec<_>>().into_iter().chain(too_many(region)).collect::<Vec<_>>()
+                        .filter_map(|(secret, login)| refused(region, secret, login, cache));
+                    refused
+                        .collect::<Vec<_>>()
+                        .into_iter()
+                        .chain(too_many(region, databases))
+                        .collect::<Vec<_>>()
                 }));
                 wrong.lock().unwrap().extend(found);
             }
@@ -129,9 +137,9 @@ fn refused(region: &mut Region, secret: &str, login: &Login, cache: Option<&str>
 }
 
 /// One platform has one of each.
-fn too_many(region: &Region) -> Vec<String> {
+fn too_many(region: &Region, databases: usize) -> Vec<String> {
     let counts = [
-        ("databases", region.rds.instances.len(), 1),
+        ("databases", region.rds.instances.len(), databases),
         ("caches", region.elasticache.groups.len(), 1),
         ("buckets", region.s3.buckets.len(), 2),
         ("queues", region.sqs.queues.len(), 3),
@@ -140,8 +148,16 @@ fn too_many(region: &Region) -> Vec<String> {
     wrong.map(|(what, there, _)| format!("{there} {what}")).collect()
 }
 
-/// A platform that says it is ready for its generation has the Deployments of that generation.
-fn readiness(store: &Store) -> Vec<String> {
+/// Notes of which images pods ever ran.
+fn note_images(store: &Store, images: &mut BTreeSet<String>) {
+    let running =
+        store.all().filter(|(key, pod)| key.resource == PODS && pod["status"]["phase"] == "Running");
+    let image = |pod: &Value| pod["spec"]["containers"][0]["image"].as_str().map(str::to_owned);
+    images.extend(running.filter_map(|(_, pod)| image(pod)));
+}
+
+/// A platform that says it is ready for its generation has the Deployments of that generation, and they had pods.
+fn readiness(store: &Store, ran: &BTreeSet<String>) -> Vec<String> {
     let mut wrong = Vec::new();
     for (key, platform) in store.all().filter(|(key, _)| key.resource == PLATFORMS) {
         let generation = &platform["metadata"]["generation"];
@@ -158,8 +174,10 @@ fn readiness(store: &Store) -> Vec<String> {
             let deployment = Key { resource: DEPLOYMENTS, namespace: key.namespace.clone(), name };
             let there = store.get(&deployment).unwrap_or_default();
             let has = &there["spec"]["template"]["spec"]["containers"][0]["image"];
-            if has != image {
-                wrong.push(format!("ready at generation {generation} with {part} {has} instead of {image}"));
+            if has != image || !ran.contains(image) {
+                wrong.push(format!(
+                    "ready at generation {generation} with {part} {has}, and not with {image}"
+                ));
             }
         }
     }

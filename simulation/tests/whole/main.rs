@@ -4,7 +4,10 @@
 
 mod crashes;
 mod invariants;
+mod life;
 mod proxy;
+mod refusals;
+mod scenarios;
 mod servers;
 mod transcoding;
 mod world;

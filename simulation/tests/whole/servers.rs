@@ -39,7 +39,7 @@ impl Servers {
         let region = host.rsplit('.').nth(3).unwrap_or_default().to_owned();
         let place = Place { account: ACCOUNT.to_owned(), region };
         let name = format!("postgres: {what}");
-        let asked = self.wire.carry(name, async move { cloud.with(&place, act) }).await;
+        let asked = self.wire.converse(name, async move { cloud.with(&place, act) }).await;
         asked.unwrap_or(Err(NoSession::Unreachable)).map_err(|why| match why {
             NoSession::Unreachable => {
                 LoginError::Unreachable { host, port: server.port, message: "no answer".to_owned() }

@@ -1,23 +1,23 @@
 //! A world with an operator that is started again whenever it dies.
 
-use crate::{invariants::Watched, servers::Servers};
+use crate::{invariants::Watched, scenarios, servers::Servers};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulation::{
-    aws::{ACCOUNT, Cloud, Place, Region},
+    aws::{ACCOUNT, Cloud, Place, Region, sqs::Message},
     clock::Clock,
     kubernetes::{
         Cluster,
         controllers::{Controllers, Exit, Run},
-        resource::{JOBS, PLATFORMS, PODS},
+        resource::{DEPLOYMENTS, JOBS, PLATFORMS, PODS, SECRETS},
         store::{Change, Key, Subresource, Write},
     },
     wire::{Break, Wire},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use streaming_operator::{
@@ -28,7 +28,7 @@ use streaming_operator::{
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
     surroundings::{self, Surroundings},
 };
-use tokio::time::Instant;
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 const NAMESPACE: &str = "media";
@@ -44,10 +44,31 @@ pub struct World {
     wire: Wire,
     /// What was seen to be wrong.
     watched: Watched,
+    /// They end with it.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// A world in which time stands still.
+pub struct Frozen {
+    cluster: Cluster,
+    cloud: Cloud,
+    at: Timestamp,
+}
+
+impl Frozen {
+    /// A world that goes on from here, with an operator that dies where it shall, and Jobs that run as said.
+    pub fn with_operator(
+        &self,
+        dies: Option<Break>,
+        runs: impl FnMut(&Value) -> Run + Send + 'static,
+    ) -> World {
+        let clock = Clock::starting_at(self.at);
+        World::of(self.cluster.copy(clock), self.cloud.copy(clock), self.at, dies, runs)
+    }
 }
 
 /// A transcoding that ends well.
-fn well() -> Run {
+pub fn well() -> Run {
     Run { lasts: SignedDuration::from_secs(10), exit: Exit::Code { code: 0, message: String::new() } }
 }
 
@@ -59,11 +80,9 @@ impl World {
         Self::of(Cluster::new(clock), Cloud::new(clock), epoch, dies, |_| well())
     }
 
-    /// A copy of it as it is now, with another operator and Jobs that run as said.
-    pub fn fork(&self, dies: Option<Break>, runs: impl FnMut(&Value) -> Run + Send + 'static) -> Self {
-        let epoch = self.cloud.clock().now();
-        let clock = Clock::starting_at(epoch);
-        Self::of(self.cluster.copy(clock), self.cloud.copy(clock), epoch, dies, runs)
+    /// Stops everything, and keeps what there is.
+    pub fn freeze(self) -> Frozen {
+        Frozen { at: self.cloud.clock().now(), cluster: self.cluster, cloud: self.cloud }
     }
 
     fn of(
@@ -73,20 +92,26 @@ impl World {
         dies: Option<Break>,
         runs: impl FnMut(&Value) -> Run + Send + 'static,
     ) -> Self {
-        let watched = Watched::begin(&cluster, &cloud);
-        let world = Self { cluster, cloud, epoch, wire: Wire::breaking(dies), watched };
-        tokio::spawn(Controllers::new(&world.cluster, runs).run());
-        let wire = world.wire.clone();
+        let (wire, mut tasks) = (Wire::breaking(dies), JoinSet::new());
+        let watched = Watched::begin(&cluster, &cloud, &mut tasks);
+        tasks.spawn(Controllers::new(&cluster, runs).run());
+        let world = Self { cluster, cloud, epoch, wire: wire.clone(), watched, tasks: Mutex::new(tasks) };
         let first = world.operator("first", &wire);
         let second = world.operator("second", &Wire::default());
-        tokio::spawn(async move {
-            let running = tokio::spawn(first.run(CancellationToken::new()));
-            wire.cut().await;
-            running.abort();
-            // A process that died is started again.
+        world.spawn(async move {
+            tokio::select! {
+                // One that stops by itself is started again like one that died.
+                _ = first.run(CancellationToken::new()) => {}
+                () = wire.cut() => {}
+            }
             drop(second.run(CancellationToken::new()).await);
         });
         world
+    }
+
+    /// Does something as long as there is this world.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap().spawn(task);
     }
 
     /// A replica.
@@ -120,13 +145,43 @@ impl World {
         self.wire.sent()
     }
 
+    /// What the first operator sent before it was cut off arrives.
+    pub fn deliver(&self) {
+        self.wire.deliver();
+    }
+
     /// Fails where something was seen that must never be.
     pub fn check(&self) {
         self.watched.check(&self.cluster);
     }
 
     fn platform() -> Key {
-        Key { resource: PLATFORMS, namespace: NAMESPACE.to_owned(), name: "tv".to_owned() }
+        Self::named("tv")
+    }
+
+    fn named(name: &str) -> Key {
+        Key { resource: PLATFORMS, namespace: NAMESPACE.to_owned(), name: name.to_owned() }
+    }
+
+    /// Makes a platform beside it, which has an account of its own.
+    pub fn apply_in_account(&self, name: &str, account: &str, spec: &str) {
+        let data = [("accessKeyID", account), ("secretAccessKey", "secret")];
+        let secret = Key { resource: SECRETS, ..Self::named("keys") };
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "kubectl", subresource: Subresource::Main, now };
+            let data: BTreeMap<_, _> = data.into_iter().collect();
+            store.create(&secret, json!({"stringData": data}), write).unwrap();
+            let mut spec: Value = serde_saphyr::from_str(spec).unwrap();
+            spec["aws"]["credentialsSecretRef"] = json!({"name": "keys"});
+            store.apply(&Self::named(name), &json!({"spec": spec}), true, write).unwrap();
+        });
+    }
+
+    /// Waits until the operator says of a platform that all is done, and tells how long that took.
+    pub async fn time_to_settle(&self, name: &str) -> Duration {
+        let started = Instant::now();
+        self.until("settled", |world| world.is_settled_of(name)).await;
+        started.elapsed()
     }
 
     /// Annotates the platform, as a user does.
@@ -170,8 +225,8 @@ impl World {
         });
     }
 
-    fn condition(&self, kind: &str) -> Option<Value> {
-        let platform = self.resource()?;
+    fn condition(&self, name: &str, kind: &str) -> Option<Value> {
+        let platform = self.cluster.with(|store, _| store.get(&Self::named(name)))?;
         let conditions = platform["status"]["conditions"].as_array()?.clone();
         let is_current = |it: &Value| it["observedGeneration"] == platform["metadata"]["generation"];
         conditions.into_iter().find(|it| it["type"] == kind && is_current(it))
@@ -179,7 +234,12 @@ impl World {
 
     /// Whether the operator says of the present spec that all is done.
     pub fn is_settled(&self) -> bool {
-        let is = |kind: &str, status: &str| self.condition(kind).is_some_and(|it| it["status"] == status);
+        self.is_settled_of("tv")
+    }
+
+    fn is_settled_of(&self, name: &str) -> bool {
+        let is =
+            |kind: &str, status: &str| self.condition(name, kind).is_some_and(|it| it["status"] == status);
         is("Ready", "True") && is("Reconciling", "False")
     }
 
@@ -209,6 +269,59 @@ impl World {
                 region.sqs.send(&queue, &body, now);
             }
         });
+    }
+
+    /// Every pod that no Job made dies with its node.
+    pub fn node_dies(&self) {
+        self.cluster.with(|store, now| {
+            let is_jobs = |pod: &Value| pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
+            let pods = store.all().filter(|(key, pod)| key.resource == PODS && !is_jobs(pod));
+            for key in pods.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                store.delete(&key, &Value::Null, now).unwrap();
+            }
+        });
+    }
+
+    /// Whether both logins were set as was asked, and no pod is left that has an earlier one.
+    pub fn is_rotated(&self, asked: &str) -> bool {
+        let is_done = |name: &str| {
+            let key = Key { resource: SECRETS, namespace: NAMESPACE.to_owned(), name: name.to_owned() };
+            let secret = self.cluster.with(|store, _| store.get(&key));
+            secret.and_then(|secret| scenarios::asked(&secret)).as_deref() == Some(asked)
+        };
+        is_done("tv-database") && is_done("tv-cache") && self.is_rolled_out()
+    }
+
+    /// Whether each Deployment has as many pods as it wants, all of its present template.
+    fn is_rolled_out(&self) -> bool {
+        self.cluster.with(|store, _| {
+            store.all().filter(|(key, _)| key.resource == DEPLOYMENTS).all(|(_, it)| {
+                it["status"]["observedGeneration"] == it["metadata"]["generation"]
+                    && it["status"]["updatedReplicas"] == it["status"]["replicas"]
+            })
+        })
+    }
+
+    /// Messages that wait for their work, or whose work goes on.
+    pub fn messages_to_do(&self) -> usize {
+        self.in_region(|region, _| {
+            let of_work = |name: &str| !name.contains("events") && !name.contains("dead");
+            let queues = region.sqs.queues.iter().filter(|(name, _)| of_work(name));
+            queues.map(|(_, queue)| queue.messages.len()).sum()
+        })
+    }
+
+    /// What nobody could do: the clip, and why.
+    pub fn dead_letters(&self) -> BTreeSet<(String, String)> {
+        self.in_region(|region, _| {
+            let queues = region.sqs.queues.iter().filter(|(name, _)| name.contains("dead"));
+            let letter = |message: &Message| {
+                let event: Value = serde_json::from_str(&message.body).unwrap_or_default();
+                let key = event.pointer("/Records/0/s3/object/key").and_then(Value::as_str);
+                (key.unwrap_or(&message.body).to_owned(), message.attributes["Reason"].clone())
+            };
+            queues.flat_map(|(_, queue)| &queue.messages).map(letter).collect()
+        })
     }
 
     /// Messages on all queues but the one of outcomes, which nobody reads here.
@@ -254,7 +367,8 @@ impl World {
 
     /// What there is, without what differs from one run to the next: versions, UIDs, times, generated passwords.
     pub fn state(&self) -> BTreeMap<String, Value> {
-        let lasting = |key: &Key| ![PODS.plural, "leases", "events"].contains(&key.resource.plural);
+        let lasting =
+            |key: &Key| ![PODS.plural, JOBS.plural, "leases", "events"].contains(&key.resource.plural);
         let shown = |value: &Value| {
             let mut spec = value["spec"].clone();
             // A hash over the content of Secrets.
@@ -267,7 +381,63 @@ impl World {
         };
         self.cluster.with(|store, _| {
             let all = store.all().filter(|(key, _)| lasting(key));
-            all.map(|(key, value)| (format!("{}/{}", key.resource, key.name), shown(value))).collect()
+            let objects = all.map(|(key, value)| (format!("{}/{}", key.resource, key.name), shown(value)));
+            objects.chain(self.state_in_aws()).collect()
         })
     }
+
+    /// Likewise in AWS.
+    fn state_in_aws(&self) -> BTreeMap<String, Value> {
+        // A final snapshot has the time in its name.
+        let timeless = |name: &str| name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned();
+        self.in_region(|region, _| {
+            let Region { rds, elasticache, s3, sqs, .. } = region;
+            let mut all = BTreeMap::new();
+            for (name, it) in &rds.instances {
+                all.insert(
+                    format!("database {name}"),
+                    json!({
+                        "settings": format!("{:?}", it.settings), "status": it.status(), "tags": it.tags,
+                        "pending": format!("{:?}", it.pending), "secret": it.secret.is_some(),
+                    }),
+                );
+            }
+            for (name, it) in rds.snapshots.iter().filter(|(_, it)| !it.automated) {
+                all.insert(format!("snapshot {}", timeless(name)), json!(it.tags));
+            }
+            for name in rds.subnet_groups.keys().chain(elasticache.parameter_groups.keys()) {
+                all.insert(format!("group {name}"), Value::Null);
+            }
+            for (name, it) in &elasticache.groups {
+                let nodes: Vec<_> = it.shards.iter().map(|shard| shard.members.len()).collect();
+                all.insert(
+                    format!("cache {name}"),
+                    json!({
+                        "nodes": nodes, "release": format!("{:?}", it.release), "users": it.user_groups,
+                    }),
+                );
+            }
+            for (name, it) in elasticache.snapshots.iter().filter(|(_, it)| !it.is_automatic) {
+                all.insert(format!("cache snapshot {}", timeless(name)), json!(it.tags));
+            }
+            for (name, it) in &elasticache.users {
+                all.insert(format!("user {name}"), json!({"access": it.access, "tags": it.tags}));
+            }
+            for (name, it) in &s3.buckets {
+                all.insert(format!("bucket {name}"), json!(meaning(&it.settings)));
+            }
+            for (name, it) in &sqs.queues {
+                all.insert(format!("queue {name}"), json!({"attributes": it.attributes, "tags": it.tags}));
+            }
+            all
+        })
+    }
+}
+
+/// What a bucket's settings say, however they were written: as AWS has them from the start, or as they were put.
+fn meaning(settings: &BTreeMap<&'static str, String>) -> BTreeMap<&'static str, String> {
+    let namespace = r#" xmlns="http://s3.amazonaws.com/doc/2006-03-01/""#;
+    let plain =
+        |text: &String| text.replace(namespace, "").replace("<BucketKeyEnabled>false</BucketKeyEnabled>", "");
+    settings.iter().map(|(name, text)| (*name, plain(text))).collect()
 }
