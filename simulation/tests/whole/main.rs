@@ -3,6 +3,12 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
+mod invariants;
+mod life;
+mod proxy;
 mod reads;
+mod refusals;
+mod scenarios;
+mod servers;
 mod transcoding;
 mod world;
