@@ -1,6 +1,6 @@
 # Entry points. What they do is in e2e/*.sh; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults soak mutations
+.PHONY: bench-api bench-backlog bench-converge bench-edit bench-plot bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults soak mutations
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,21 @@ mutations: ## faults that are put into the operator, each of which a test must n
 
 bench-queue: ## message to Job, against a bare long poll and create; needs the demo
 	@e2e/bench-queue.sh
+
+bench-converge: ## platforms created at once, against a bare client; BENCH="--platforms 1000"
+	@e2e/bench-scale.sh converge $(BENCH)
+
+bench-edit: ## one platform edited among 1000, against a bare client; BENCH="--platforms 100"
+	@e2e/bench-scale.sh edit $(BENCH)
+
+bench-backlog: ## 15000 messages and 100 slots, against the slots' own limit
+	@e2e/bench-scale.sh backlog $(BENCH)
+
+bench-api: ## list and live events under load, against bare handlers
+	@e2e/bench-scale.sh api $(BENCH)
+
+bench-plot: ## draw docs/images/cost.svg from bench/scale/results.csv
+	@e2e/bench-scale.sh plot
 
 bench-transcode: ## a ladder, against one bare ffmpeg process
 	@cargo build --quiet --locked --workspace --bin transcoder

@@ -53,6 +53,8 @@ ensure_tools() {
 CLIENT_TOOLS=(kubernetes kind helm)
 NODE_TOOLS=(etcd containerd runc cni-plugins coredns metrics-server local-path-provisioner)
 CHECK_TOOLS=(etcd kubeconform helm-docs)
+# What benchmarks on played nodes need besides.
+BENCH_TOOLS=(kubernetes etcd kwok)
 
 # use_tools: puts the clients on the PATH and names the binaries that tests start by themselves.
 use_tools() {
@@ -61,9 +63,11 @@ use_tools() {
   KUBECTL=$(tool_dir kubernetes)/kubectl
   KUBE_APISERVER=$(tool_dir kubernetes)/kube-apiserver
   KUBE_CONTROLLER_MANAGER=$(tool_dir kubernetes)/kube-controller-manager
+  KUBE_SCHEDULER=$(tool_dir kubernetes)/kube-scheduler
+  KWOK=$(tool_dir kwok)/kwok
   ETCD=$(tool_dir etcd)/etcd
   HELM=$(tool_dir helm)/helm
   KIND=$(tool_dir kind)/kind
   MINISTACK=$(ministack_dir)/bin/ministack
-  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER ETCD HELM KIND MINISTACK
+  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER KUBE_SCHEDULER ETCD KWOK HELM KIND MINISTACK
 }

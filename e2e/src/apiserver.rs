@@ -6,10 +6,12 @@
 
 mod emulator;
 mod kubelet;
+mod nodes;
 mod operator;
 
 pub use emulator::{Emulator, REGION};
 pub use kubelet::Kubelet;
+pub use nodes::Nodes;
 pub use operator::{Operator, Requests, settings};
 
 use crate::{
@@ -40,6 +42,8 @@ use tokio::sync::OnceCell;
 /// Tokens of the two users; the server listens on loopback only.
 const ADMIN: &str = "admin";
 const OPERATOR: &str = "operator";
+/// Name of the audit log in the server's directory.
+const AUDIT_LOG: &str = "audit.log";
 /// How long the server may take until it is ready.
 const START: Duration = Duration::from_secs(60);
 /// Controllers that the tests need; the rest would only cost time.
@@ -70,6 +74,14 @@ impl ApiServer {
     /// # Errors
     /// When a program is missing, or does not become ready; with the end of its log.
     pub async fn start() -> Result<Self> {
+        Self::audited(None).await
+    }
+
+    /// Starts one that keeps an audit log by that policy, where there is one; [`Self::audit_log`] is its path.
+    ///
+    /// # Errors
+    /// When a program is missing, or does not become ready; with the end of its log.
+    pub async fn audited(policy: Option<&serde_json::Value>) -> Result<Self> {
         let directory = tempfile::Builder::new().prefix("apiserver-").tempdir()?.keep();
         let key = directory.join("service-account.key");
         let public_key = directory.join("service-account.pub");
@@ -84,6 +96,15 @@ impl ApiServer {
         let etcd = start_etcd(&directory)?;
         let port = free_port()?;
         let server = format!("https://127.0.0.1:{port}");
+        let mut audit = Vec::new();
+        if let Some(policy) = policy {
+            let file = directory.join("audit-policy.json");
+            fs::write(&file, policy.to_string())?;
+            audit.push(format!("--audit-policy-file={}", file.display()));
+            audit.push(format!("--audit-log-path={}", directory.join(AUDIT_LOG).display()));
+            // MiB; a log that is cut in two can't be read from a place on.
+            audit.push("--audit-log-maxsize=100000".to_owned());
+        }
         let api_server = Program::new("KUBE_APISERVER", "kube-apiserver")?
             .args([
                 format!("--etcd-servers={}", etcd.url),
@@ -98,6 +119,7 @@ impl ApiServer {
                 format!("--service-account-key-file={}", public_key.display()),
                 format!("--service-account-signing-key-file={}", key.display()),
             ])
+            .args(audit)
             .start(&directory, "kube-apiserver")?;
         let mut this = Self { directory, server, processes: vec![etcd.guard, api_server] };
         this.write_kubeconfig(ADMIN)?;
@@ -114,6 +136,32 @@ impl ApiServer {
     /// When the server's certificate can't be read.
     pub async fn client(&self) -> Result<Client> {
         Ok(Client::try_from(self.config(ADMIN).await?)?)
+    }
+
+    /// A client with the operator's rights.
+    ///
+    /// # Errors
+    /// When the server's certificate can't be read.
+    pub async fn operator_client(&self) -> Result<Client> {
+        Ok(Client::try_from(self.config(OPERATOR).await?)?)
+    }
+
+    /// The kubeconfig of a process with the operator's rights.
+    #[must_use]
+    pub fn operator_kubeconfig(&self) -> PathBuf {
+        self.kubeconfig(OPERATOR)
+    }
+
+    /// Where the logs of the processes are, and what else the server needs; it goes with the server.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The audit log of a server that was started with a policy.
+    #[must_use]
+    pub fn audit_log(&self) -> PathBuf {
+        self.directory.join(AUDIT_LOG)
     }
 
     /// Configuration of a client for the user with that token.

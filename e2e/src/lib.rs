@@ -3,5 +3,5 @@
 pub mod apiserver;
 pub mod fakecloud;
 pub mod kind;
-mod process;
+pub mod process;
 pub mod wire;

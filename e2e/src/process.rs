@@ -27,7 +27,7 @@ kill -s KILL -- -$pid 2>/dev/null
 const TAIL: usize = 20;
 
 /// A program to be started.
-pub(crate) struct Program {
+pub struct Program {
     path: OsString,
     args: Vec<String>,
     environment: Vec<(String, String)>,
@@ -37,6 +37,9 @@ pub(crate) struct Program {
 
 impl Program {
     /// The program that the variable names, or the one of that name on the path.
+    ///
+    /// # Errors
+    /// When there is neither.
     pub fn new(variable: &str, name: &str) -> Result<Self> {
         let on_path = || {
             let directories = env::split_paths(&env::var_os("PATH")?).collect::<Vec<_>>();
@@ -51,29 +54,38 @@ impl Program {
         Ok(Self { path, args: Vec::new(), environment: Vec::new(), signal: "KILL", remove: None })
     }
 
+    /// Gives it arguments.
+    #[must_use]
     pub fn args(mut self, args: impl IntoIterator<Item = String>) -> Self {
         self.args.extend(args);
         self
     }
 
+    /// Gives it a variable.
+    #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Lets it end by itself, which may take it a moment.
+    #[must_use]
     pub fn ending_by_itself(mut self) -> Self {
         self.signal = "TERM";
         self
     }
 
     /// Removes that directory after the end.
+    #[must_use]
     pub fn removing(mut self, directory: &Path) -> Self {
         self.remove = Some(directory.to_owned());
         self
     }
 
     /// Starts it; its output goes to `<directory>/<name>.log`.
+    ///
+    /// # Errors
+    /// When the log can't be written, or no process started.
     pub fn start(self, directory: &Path, name: &str) -> Result<Guard> {
         let log = directory.join(format!("{name}.log"));
         let output = File::create(&log)?;
@@ -93,18 +105,33 @@ impl Program {
 }
 
 /// A running program; it ends when this is dropped.
-pub(crate) struct Guard {
+pub struct Guard {
     child: Child,
     log: PathBuf,
 }
 
 impl Guard {
+    /// The program's process; not the shell's that guards it.
+    ///
+    /// # Errors
+    /// When it ended.
+    pub fn pid(&self) -> io::Result<u32> {
+        let shell = self.child.id();
+        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"))?;
+        let first = children.split_whitespace().next().and_then(|pid| pid.parse().ok());
+        first.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the program ended"))
+    }
+
     /// What it printed so far.
+    ///
+    /// # Errors
+    /// When the log can't be read.
     pub fn log(&self) -> io::Result<String> {
         fs::read_to_string(&self.log)
     }
 
     /// The end of its log.
+    #[must_use]
     pub fn log_tail(&self) -> String {
         let text = self.log().unwrap_or_else(|error| error.to_string());
         let lines: Vec<_> = text.lines().collect();
@@ -121,6 +148,9 @@ impl Drop for Guard {
 }
 
 /// A port of loopback that nobody listens on now.
-pub(crate) fn free_port() -> io::Result<u16> {
+///
+/// # Errors
+/// When there is none.
+pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
 }

@@ -152,13 +152,8 @@ impl Pipeline {
                 return if done { Outcome::Invalid.into() } else { Outcome::Failed.into() };
             }
         };
-        let account = self.transcoding.account(resource, &platform, &observed).await;
-        self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
-        observed.database = self.database.observe(key, resource, &platform, &account).await;
-        observed.cache = self.cache.observe(key, resource, &platform, &account).await;
-        self.note_load(key, transcoding::load(&observed));
-        let plan = plan::plan(&platform, &observed, self.clock.now());
-        // Before anything is made in AWS, so that none is forgotten when the platform goes.
+        // Before anything is made in AWS, so that none is forgotten when the platform goes; and before anything is
+        // read there, as the change is a reason to look again.
         if platform.calls_aws() && !has_finalizer(resource) {
             if let Err(error) = self.set_finalizer(key, resource, true).await {
                 warn!(%error, "can't put the finalizer on the platform");
@@ -166,6 +161,12 @@ impl Pipeline {
             }
             return Outcome::Applied.into();
         }
+        let account = self.transcoding.account(resource, &platform, &observed).await;
+        self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
+        observed.database = self.database.observe(key, resource, &platform, &account).await;
+        observed.cache = self.cache.observe(key, resource, &platform, &account).await;
+        self.note_load(key, transcoding::load(&observed));
+        let plan = plan::plan(&platform, &observed, self.clock.now());
         let uid = resource.uid().unwrap_or_default();
         let applied = self.applier.apply(key, &uid, &plan, &observed).await;
         let account = account.ok().flatten();

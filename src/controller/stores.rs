@@ -347,6 +347,13 @@ impl Sort for Jobs {
     type Object = Job;
     type Id = (PlatformKey, String);
 
+    /// All that is known of a Job is on its metadata and status; its spec is the larger part of it, and Jobs that
+    /// ended stay for a while.
+    fn strip(&self, object: &mut Job) {
+        strip(object);
+        object.spec = None;
+    }
+
     fn id(&self, object: &Job) -> Option<Self::Id> {
         Some((platform_of(object)?, object.name_any()))
     }

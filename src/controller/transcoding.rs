@@ -157,7 +157,7 @@ impl Transcoding {
             self.brake.release(key);
             return apply::aws::Applied::default();
         }
-        self.observer.forget(key);
+        self.observer.changes(key, calls);
         if let Some(held) = self.brake.holds(key, calls) {
             return apply::aws::Applied { changed: 0, failures: vec![held] };
         }

@@ -95,8 +95,8 @@ impl Consumer {
         state.view.refresh(&config.uid, &jobs, &pods);
         let attempts = state.view.attempts();
         let now = self.clock.now();
-        state.memory.observe(&attempts, &config.policy, now);
-        let mut decision = decide(&config.policy, &attempts, &state.memory, now);
+        state.memory.observe(attempts, &config.policy, now);
+        let mut decision = decide(&config.policy, attempts, &state.memory, now);
         decision.drained &= state.receiving.is_empty();
         decision
     }
@@ -174,7 +174,7 @@ impl Consumer {
     /// Tells the report where it changed. Returns when to look again.
     fn report(&self, config: &Config, decision: &Decision, state: &mut State) -> Option<Timestamp> {
         let now = self.clock.now();
-        let report = report(&config.policy, &state.view.attempts(), &state.memory, decision, now);
+        let report = report(&config.policy, state.view.attempts(), &state.memory, decision, now);
         let wake = decision.wake.into_iter().chain(state.view.next_doubt()).min();
         match &state.reported {
             Some((last, _)) if *last == report => wake,

@@ -18,14 +18,16 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 /// The Jobs of one platform.
 #[derive(Debug, Default)]
 pub struct View {
-    /// In the order of their names; what did not change since the last time is not read again.
-    attempts: BTreeMap<String, (Version, Attempt)>,
+    /// In the order of their names. Lent, never copied: there are thousands, and each decision looks at all.
+    attempts: Vec<Attempt>,
+    /// By name: what did not change since the last time is not read again.
+    versions: HashMap<String, Version>,
     written: HashMap<String, (Job, Timestamp)>,
 }
 
-/// Resource versions of a Job and its pods.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Version(Vec<String>);
+/// UIDs and resource versions of a Job and its pods.
+#[derive(Debug)]
+struct Version(Vec<(Option<String>, Option<String>)>);
 
 impl View {
     /// Takes what the API server answered to a write.
@@ -83,38 +85,58 @@ impl View {
             .chain(written)
             .filter(|(_, job)| is_own(job))
             .collect();
-        self.attempts.retain(|name, _| current.contains_key(name));
+        self.attempts.retain(|attempt| current.contains_key(&attempt.name));
+        self.versions.retain(|name, _| current.contains_key(name));
         for (name, job) in current {
             let pods = pods_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let version = version(job, pods);
-            if self.attempts.get(name).is_some_and(|(known, _)| *known == version) {
+            if self.versions.get(name).is_some_and(|known| known.is_of(job, pods)) {
                 continue;
             }
-            if let Some(attempt) = Attempt::read(job, pods) {
-                self.attempts.insert(name.clone(), (version, attempt));
-            } else {
-                self.attempts.remove(name);
+            self.versions.insert(name.clone(), Version::of(job, pods));
+            match (Attempt::read(job, pods), self.place(name)) {
+                (Some(attempt), Ok(place)) => self.attempts[place] = attempt,
+                (Some(attempt), Err(place)) => self.attempts.insert(place, attempt),
+                (None, Ok(place)) => drop(self.attempts.remove(place)),
+                (None, Err(_)) => {}
             }
         }
     }
 
     /// The Jobs.
     #[must_use]
-    pub fn attempts(&self) -> Vec<Attempt> {
-        self.attempts.values().map(|(_, attempt)| attempt.clone()).collect()
+    pub fn attempts(&self) -> &[Attempt] {
+        &self.attempts
     }
 
     /// One of them.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Attempt> {
-        self.attempts.get(name).map(|(_, attempt)| attempt)
+        self.place(name).ok().map(|place| &self.attempts[place])
+    }
+
+    /// Where a Job is, or belongs.
+    fn place(&self, name: &str) -> Result<usize, usize> {
+        self.attempts.binary_search_by(|attempt| attempt.name.as_str().cmp(name))
     }
 }
 
-fn version(job: &Job, pods: &[&Pod]) -> Version {
-    let pods = pods.iter().map(|pod| format!("{:?}/{:?}", pod.uid(), pod.resource_version()));
-    let job = format!("{:?}/{:?}", job.uid(), job.resource_version());
-    Version(std::iter::once(job).chain(pods).collect())
+impl Version {
+    fn of(job: &Job, pods: &[&Pod]) -> Self {
+        let owned = |text: Option<&str>| text.map(str::to_owned);
+        Self(versions(job, pods).map(|(uid, version)| (owned(uid), owned(version))).collect())
+    }
+
+    fn is_of(&self, job: &Job, pods: &[&Pod]) -> bool {
+        let known = self.0.iter().map(|(uid, version)| (uid.as_deref(), version.as_deref()));
+        known.eq(versions(job, pods))
+    }
+}
+
+fn versions<'a>(job: &'a Job, pods: &[&'a Pod]) -> impl Iterator<Item = (Option<&'a str>, Option<&'a str>)> {
+    let pods = pods.iter().map(|pod| &pod.metadata);
+    std::iter::once(&job.metadata)
+        .chain(pods)
+        .map(|metadata| (metadata.uid.as_deref(), metadata.resource_version.as_deref()))
 }
 
 /// Whether what was written is newer than what the watch shows. Resource versions of one kind are numbers

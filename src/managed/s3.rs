@@ -359,6 +359,21 @@ pub enum Call {
     },
 }
 
+impl Call {
+    /// Name of the bucket.
+    #[must_use]
+    pub fn bucket(&self) -> &str {
+        match self {
+            Self::Create { name } => name,
+            Self::Set { bucket, .. }
+            | Self::Tag { bucket, .. }
+            | Self::Announce { bucket, .. }
+            | Self::Silence { bucket, .. }
+            | Self::Delete { bucket, .. } => bucket,
+        }
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

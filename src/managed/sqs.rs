@@ -287,6 +287,17 @@ pub enum Call {
     },
 }
 
+impl Call {
+    /// URL of the queue, or its name where it is to be made.
+    #[must_use]
+    pub fn queue(&self) -> &str {
+        match self {
+            Self::Create { name, .. } => name,
+            Self::Set { url, .. } | Self::Tag { url, .. } | Self::Delete { url } => url,
+        }
+    }
+}
+
 impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -10,7 +10,7 @@ mod server;
 pub mod sqs;
 mod transport;
 
-pub use server::serve;
+pub use server::{router, serve};
 
 use crate::clock::Clock;
 use bytes::Bytes;

@@ -12,7 +12,13 @@ use tokio::net::TcpListener;
 /// # Errors
 /// The listener's.
 pub async fn serve(cloud: Cloud, listener: TcpListener) -> std::io::Result<()> {
-    axum::serve(listener, Router::new().fallback(answer).with_state(cloud)).await
+    axum::serve(listener, router(cloud)).await
+}
+
+/// What answers requests, for a server that does more.
+#[must_use]
+pub fn router(cloud: Cloud) -> Router {
+    Router::new().fallback(answer).with_state(cloud)
 }
 
 async fn answer(State(cloud): State<Cloud>, request: Request<Body>) -> Response<Body> {

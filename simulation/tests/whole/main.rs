@@ -6,6 +6,7 @@ mod crashes;
 mod invariants;
 mod life;
 mod proxy;
+mod reads;
 mod refusals;
 mod scenarios;
 mod servers;

@@ -216,6 +216,11 @@ impl World {
         }
     }
 
+    /// How often AWS was asked for this so far, as an IAM policy calls it.
+    pub fn asked(&self, action: &str) -> usize {
+        self.cloud.calls().iter().filter(|call| call.action == action).count()
+    }
+
     /// Applies the platform, as a user does.
     pub fn apply(&self, spec: &str) {
         let spec: Value = serde_saphyr::from_str(spec).unwrap();

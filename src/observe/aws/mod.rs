@@ -1,6 +1,7 @@
 //! What was observed in AWS: the queues and buckets of one platform.
 //!
-//! Settings of queues and buckets change rarely and are read again after minutes, or after we changed them.
+//! Settings of queues and buckets change rarely: each is read again after minutes, or after we changed it. AWS takes
+//! few such calls a second, so that what was read is not read again because something else was changed or failed.
 //! The depth of a queue is read every quarter of a minute while something goes on, else once a minute.
 
 pub mod cache;
@@ -17,7 +18,8 @@ use crate::{
     aws::{AccessError, Account, Accounts},
     kinds::PlatformKey,
     managed::{Failure, s3::Bucket, sqs::Queue as SeenQueue},
-    platform::{Credentials, Platform, Queue, Transcoding as Wanted},
+    plan::call::Call,
+    platform::{self, Credentials, Platform, Queue, Transcoding as Wanted},
 };
 use kube::ResourceExt;
 use std::{
@@ -88,11 +90,90 @@ pub struct Observer {
 
 struct Seen {
     uid: String,
-    generation: i64,
+    account: Account,
+    /// Of what the settings are.
+    addresses: [Address; Part::ALL.len()],
     transcoding: Transcoding,
-    /// When all settings were read; none: some could not be.
-    settings_at: Option<Instant>,
+    /// What was changed since it was read, or could not be read.
+    stale: BTreeSet<Part>,
+    /// Since when settings are believed.
+    settings_at: Instant,
     depth_at: Instant,
+}
+
+/// Name or URL in AWS, and whether the operator manages it: of what it does not it reads less.
+type Address = (String, bool);
+
+/// One of a platform's queues and buckets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Part {
+    WorkQueue,
+    DeadLetterQueue,
+    EventsQueue,
+    Input,
+    Output,
+}
+
+impl Part {
+    const ALL: [Self; 5] =
+        [Self::WorkQueue, Self::DeadLetterQueue, Self::EventsQueue, Self::Input, Self::Output];
+
+    /// The name of a queue that is there before is its URL.
+    fn address(self, platform: &Platform, wanted: &Wanted) -> Address {
+        let bucket = |bucket: &platform::Bucket| (bucket.name.clone(), bucket.managed.is_some());
+        match (self, &wanted.queue) {
+            (Self::WorkQueue, Queue::Existing { url, .. }) => (url.clone(), false),
+            (Self::DeadLetterQueue, Queue::Existing { dead_letter_url, .. }) => {
+                (dead_letter_url.clone(), false)
+            }
+            (Self::WorkQueue, Queue::Managed { .. }) => (platform.aws_name(WORK_QUEUE), true),
+            (Self::DeadLetterQueue, Queue::Managed { .. }) => (platform.aws_name(DEAD_LETTER_QUEUE), true),
+            (Self::EventsQueue, _) => (platform.aws_name(EVENTS_QUEUE), true),
+            (Self::Input, _) => bucket(&wanted.input),
+            (Self::Output, _) => bucket(&wanted.output),
+        }
+    }
+
+    fn is_bucket(self) -> bool {
+        matches!(self, Self::Input | Self::Output)
+    }
+
+    fn is_there(self, seen: &Transcoding) -> bool {
+        match self {
+            Self::WorkQueue => seen.queue.is_some(),
+            Self::DeadLetterQueue => seen.dead_letter.is_some(),
+            Self::EventsQueue => seen.events.is_some(),
+            Self::Input => seen.input.is_some(),
+            Self::Output => seen.output.is_some(),
+        }
+    }
+
+    async fn read(self, account: &Account, (name, managed): Address) -> Result<Read, String> {
+        let queue = async |name: String| match managed {
+            true => sqs::find(account, name).await,
+            false => sqs::describe(account, &name).await,
+        };
+        Ok(match self {
+            Self::WorkQueue => Read::WorkQueue(queue(name).await?),
+            Self::DeadLetterQueue => Read::DeadLetterQueue(queue(name).await?),
+            Self::EventsQueue => Read::EventsQueue(queue(name).await?),
+            Self::Input => Read::Input(s3::describe(account, &name, managed).await?),
+            Self::Output => Read::Output(s3::describe(account, &name, managed).await?),
+        })
+    }
+}
+
+/// What was read; `None`: it is not there.
+enum Read {
+    WorkQueue(Option<SeenQueue>),
+    DeadLetterQueue(Option<SeenQueue>),
+    EventsQueue(Option<SeenQueue>),
+    Input(Option<Bucket>),
+    Output(Option<Bucket>),
+}
+
+fn last_segment(url: &str) -> &str {
+    url.trim_end_matches('/').rsplit('/').next().unwrap_or_default()
 }
 
 impl Observer {
@@ -142,25 +223,39 @@ impl Observer {
         let wanted = platform.transcoding.as_ref()?;
         let key = PlatformKey::new(&platform.namespace, platform.name.as_str());
         let uid = resource.uid().unwrap_or_default();
-        let generation = platform.generation;
+        let addresses = Part::ALL.map(|part| part.address(platform, wanted));
         let before = self.memory().remove(&key).filter(|seen| seen.uid == uid);
-        let fresh = before.as_ref().is_some_and(|seen| {
-            seen.generation == generation
-                && seen.transcoding.is_complete()
-                && seen.settings_at.is_some_and(|at| at.elapsed() < SETTINGS + jitter(&uid))
-        });
         let now = Instant::now();
-        let (seen, failure) = match (account, before) {
-            (Err(failure), before) => (before, Some(failure.clone())),
-            (Ok(account), Some(before)) if fresh => {
-                let (seen, failure) = refresh_depth(account, before, busy).await;
+        let (seen, failure) = match account {
+            Err(failure) => (before, Some(failure.clone())),
+            Ok(account) => {
+                let mut seen = before.unwrap_or_else(|| Seen {
+                    uid: uid.clone(),
+                    account: account.clone(),
+                    addresses: addresses.clone(),
+                    transcoding: Transcoding::default(),
+                    stale: Part::ALL.into(),
+                    settings_at: now,
+                    depth_at: now,
+                });
+                if seen.account != *account || seen.settings_at.elapsed() >= SETTINGS + jitter(&uid) {
+                    (seen.account, seen.settings_at) = (account.clone(), now);
+                    seen.stale = Part::ALL.into();
+                }
+                // Other edits of the spec need no look at AWS: what differs from it is told by what was seen.
+                for (part, (known, address)) in
+                    Part::ALL.into_iter().zip(seen.addresses.iter().zip(&addresses))
+                {
+                    if known != address {
+                        seen.stale.insert(part);
+                    }
+                }
+                seen.addresses = addresses;
+                seen.stale.extend(Part::ALL.into_iter().filter(|part| !part.is_there(&seen.transcoding)));
+                let failure = settings(account, &mut seen).await;
+                let depth_failure = refresh_depth(account, &mut seen, busy).await;
+                let failure = failure.or(depth_failure);
                 (Some(seen), failure)
-            }
-            (Ok(account), before) => {
-                let before = before.map(|seen| seen.transcoding).unwrap_or_default();
-                let (transcoding, failure) = settings(account, platform, wanted, before).await;
-                let settings_at = failure.is_none().then_some(now);
-                (Some(Seen { uid, generation, transcoding, settings_at, depth_at: now }), failure)
             }
         };
         let mut transcoding = seen.as_ref().map(|seen| seen.transcoding.clone()).unwrap_or_default();
@@ -171,6 +266,24 @@ impl Observer {
         transcoding.seen_buckets = seen_buckets(resource);
         transcoding.refresh_after = if busy { BUSY } else { IDLE };
         Some(transcoding)
+    }
+
+    /// Forgets what these calls change of a platform.
+    pub fn changes(&self, key: &PlatformKey, calls: &[Call]) {
+        let mut memory = self.memory();
+        let Some(seen) = memory.get_mut(key) else { return };
+        for call in calls {
+            let changed = match call {
+                Call::S3(call) => call.bucket(),
+                Call::Sqs(call) => last_segment(call.queue()),
+                Call::Rds(_) | Call::ElastiCache(_) => continue,
+            };
+            for (part, (name, _)) in Part::ALL.into_iter().zip(&seen.addresses) {
+                if last_segment(name) == changed {
+                    seen.stale.insert(part);
+                }
+            }
+        }
     }
 
     /// Forgets what was seen of a platform: it is gone, or was changed.
@@ -195,79 +308,69 @@ fn seen_buckets(resource: &StreamingPlatform) -> BTreeSet<String> {
     status.into_iter().flat_map(|it| [it.input_bucket.clone(), it.output_bucket.clone()]).flatten().collect()
 }
 
-/// Reads all settings. What can't be read stays as it was `before`, and why is told beside it: trouble with a
-/// bucket is no reason to leave a queue alone.
-async fn settings(
-    account: &Account,
-    platform: &Platform,
-    wanted: &Wanted,
-    before: Transcoding,
-) -> (Transcoding, Option<Failure>) {
-    let (queues, buckets) =
-        tokio::join!(Box::pin(queues(account, platform, wanted)), Box::pin(buckets(account, wanted)));
-    let mut seen = before;
-    let mut failures = Vec::new();
-    match queues {
-        Ok([work, dead_letter, events]) => {
-            seen.queue_url = work.as_ref().map(|queue| queue.url.clone());
-            seen.events_queue_url = events.as_ref().map(|queue| queue.url.clone());
-            (seen.queue, seen.dead_letter, seen.events) = (work, dead_letter, events);
+/// Reads what is stale. What can't be read stays as it was, and why is told: trouble with a bucket is no reason to
+/// leave a queue alone.
+async fn settings(account: &Account, seen: &mut Seen) -> Option<Failure> {
+    let now = Instant::now();
+    let addresses = Part::ALL.into_iter().zip(seen.addresses.clone());
+    let stale = addresses.filter(|(part, _)| seen.stale.contains(part));
+    let reads = stale.map(|(part, address)| async move { (part, part.read(account, address).await) });
+    let read = futures::future::join_all(reads.map(Box::pin)).await;
+    // One message a service: what keeps one queue from being read mostly keeps the others, too.
+    let mut failures = BTreeMap::new();
+    let mut done = BTreeSet::new();
+    for (part, result) in read {
+        match result {
+            Ok(read) => {
+                done.insert(part);
+                seen.stale.remove(&part);
+                seen.transcoding.put(read);
+            }
+            Err(message) => {
+                failures.entry(part.is_bucket()).or_insert(message);
+            }
         }
-        Err(message) => failures.push(message),
     }
-    match buckets {
-        Ok([input, output]) => (seen.input, seen.output) = (input, output),
-        Err(message) => failures.push(message),
+    if done.is_superset(&[Part::WorkQueue, Part::DeadLetterQueue].into()) {
+        seen.depth_at = now;
     }
-    let failure =
-        (!failures.is_empty()).then(|| Failure { credentials: false, message: failures.join("; ") });
-    (seen, failure)
+    let message = failures.into_values().collect::<Vec<_>>().join("; ");
+    (!message.is_empty()).then_some(Failure { credentials: false, message })
 }
 
-async fn queues(
-    account: &Account,
-    platform: &Platform,
-    wanted: &Wanted,
-) -> Result<[Option<SeenQueue>; 3], String> {
-    let (work, dead_letter) = match &wanted.queue {
-        Queue::Managed { .. } => tokio::try_join!(
-            sqs::find(account, platform.aws_name(WORK_QUEUE)),
-            sqs::find(account, platform.aws_name(DEAD_LETTER_QUEUE)),
-        )?,
-        Queue::Existing { url, dead_letter_url } => {
-            tokio::try_join!(sqs::describe(account, url), sqs::describe(account, dead_letter_url))?
+impl Transcoding {
+    fn put(&mut self, read: Read) {
+        let url = |queue: &Option<SeenQueue>| queue.as_ref().map(|queue| queue.url.clone());
+        match read {
+            Read::WorkQueue(queue) => (self.queue_url, self.queue) = (url(&queue), queue),
+            Read::DeadLetterQueue(queue) => self.dead_letter = queue,
+            Read::EventsQueue(queue) => (self.events_queue_url, self.events) = (url(&queue), queue),
+            Read::Input(bucket) => self.input = bucket,
+            Read::Output(bucket) => self.output = bucket,
         }
-    };
-    Ok([work, dead_letter, sqs::find(account, platform.aws_name(EVENTS_QUEUE)).await?])
-}
-
-async fn buckets(account: &Account, wanted: &Wanted) -> Result<[Option<Bucket>; 2], String> {
-    let (input, output) = tokio::try_join!(
-        s3::describe(account, &wanted.input.name, wanted.input.managed.is_some()),
-        s3::describe(account, &wanted.output.name, wanted.output.managed.is_some()),
-    )?;
-    Ok([input, output])
+    }
 }
 
 /// Reads only how much is on the queues. One that is gone is looked for anew the next time.
-async fn refresh_depth(account: &Account, mut seen: Seen, busy: bool) -> (Seen, Option<Failure>) {
+async fn refresh_depth(account: &Account, seen: &mut Seen, busy: bool) -> Option<Failure> {
     // A little less, so that a reconcile which comes for it at this interval finds it due.
     let interval = if busy { BUSY } else { IDLE };
     if seen.depth_at.elapsed() + Duration::from_secs(1) < interval {
-        return (seen, None);
+        return None;
     }
-    let url = |queue: &Option<SeenQueue>| queue.as_ref().map(|it| it.url.clone()).unwrap_or_default();
-    let (work, dead_letter) = (url(&seen.transcoding.queue), url(&seen.transcoding.dead_letter));
+    let url = |queue: &Option<SeenQueue>| queue.as_ref().map(|it| it.url.clone());
+    let work = url(&seen.transcoding.queue)?;
+    let dead_letter = url(&seen.transcoding.dead_letter)?;
     match tokio::try_join!(sqs::depth(account, &work), sqs::depth(account, &dead_letter)) {
         Ok((work, dead_letter)) => {
             set_depth(&mut seen.transcoding.queue, work);
             set_depth(&mut seen.transcoding.dead_letter, dead_letter);
         }
-        Err(message) => return (seen, Some(Failure { credentials: false, message })),
+        Err(message) => return Some(Failure { credentials: false, message }),
     }
     seen.transcoding.queue_url = seen.transcoding.queue.as_ref().map(|queue| queue.url.clone());
     seen.depth_at = Instant::now();
-    (seen, None)
+    None
 }
 
 fn set_depth(queue: &mut Option<SeenQueue>, depth: Option<QueueDepth>) {
