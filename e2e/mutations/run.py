@@ -2,7 +2,8 @@
 """`make mutations`: each mutant of the operator that mutations.toml lists is caught by its test, or this fails.
 
 All mutants are one build: the tree is copied, and each mutated place becomes a branch that the environment variable
-MUTANT chooses. First the tests run without any mutant: they have to pass.
+MUTANT chooses. The tests run without a mutant, too: they have to pass. Words as arguments choose the mutants that have
+one of them in their name. MUTATION_JOBS tests run at a time; as many as there are processors when it is not set.
 """
 
 import json
@@ -12,12 +13,15 @@ import subprocess
 import sys
 import time
 import tomllib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REPO = HERE.parent.parent
 TARGET = Path(os.environ.get("CARGO_TARGET_DIR", REPO / "target"))
 TREE = TARGET / "mutations"
+# Of its own: Cargo would take a mutant's crate for the crate.
+ENVIRONMENT = os.environ | {"CARGO_TARGET_DIR": str(TARGET / "mutations-target")}
 # A test on a clock that stands still may never end where the operator spins.
 LONGEST_SECONDS = 900
 
@@ -76,7 +80,7 @@ def build():
     """The test binaries by name."""
     command = ["cargo", "test", "--locked", "--no-run", "--package", "simulation"]
     command += ["--test", "whole", "--test", "operator", "--message-format", "json"]
-    built = subprocess.run(command, cwd=TREE, stdout=subprocess.PIPE, text=True)
+    built = subprocess.run(command, cwd=TREE, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True)
     if built.returncode != 0:
         sys.exit("the mutants do not build")
     messages = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
@@ -102,6 +106,14 @@ def run(binaries, test, mutant=None):
     return result, time.monotonic() - started
 
 
+def told(mutation, without, result, seconds):
+    """Prints a line of the table; whether the mutant was caught."""
+    name, test = mutation["name"], mutation["test"]
+    short = test.removeprefix("whole::")
+    print(f"| {name} | `{short}` | {without[test]} | {result} | {seconds:.0f} |", flush=True)
+    return without[test] == "passed" and result != "passed"
+
+
 def main():
     mutations = tomllib.loads((HERE / "mutations.toml").read_text())["mutation"]
     chosen = [it for it in mutations if not sys.argv[1:] or any(word in it["name"] for word in sys.argv[1:])]
@@ -111,17 +123,12 @@ def main():
     binaries = build()
     print("| mutant | test | without | with | seconds |")
     print("|---|---|---|---|---|", flush=True)
-    without, survivors = {}, []
-    for mutation in chosen:
-        name, test = mutation["name"], mutation["test"]
-        if test not in without:
-            without[test], _ = run(binaries, test)
-        result, seconds = run(binaries, test, name)
-        caught = without[test] == "passed" and result != "passed"
-        if not caught:
-            survivors.append(name)
-        short = test.removeprefix("whole::")
-        print(f"| {name} | `{short}` | {without[test]} | {result} | {seconds:.0f} |", flush=True)
+    tests = sorted({it["test"] for it in chosen})
+    with ThreadPoolExecutor(int(os.environ.get("MUTATION_JOBS", os.cpu_count() or 1))) as pool:
+        # One that fails without a mutant proves nothing of those that it fails with.
+        without = dict(zip(tests, pool.map(lambda test: run(binaries, test)[0], tests)))
+        with_mutant = pool.map(lambda it: run(binaries, it["test"], it["name"]), chosen)
+        survivors = [it["name"] for it, ended in zip(chosen, with_mutant) if not told(it, without, *ended)]
     print(f"\n{len(chosen) - len(survivors)} of {len(chosen)} mutants caught; load average {os.getloadavg()[0]:.1f}")
     if survivors:
         sys.exit("not caught: " + "; ".join(survivors))

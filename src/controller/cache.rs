@@ -15,12 +15,14 @@ use crate::{
     plan::{
         call::Call,
         elasticache::teardown,
+        login::Step,
         managed::{DataPlan, Removal},
     },
     platform::{AwsCache, Platform},
 };
 use kube::{Api, Resource};
 use tokio::time::Instant;
+use tracing::info;
 
 pub(super) type Cache = Data<Caches>;
 
@@ -61,6 +63,9 @@ impl Kind for Caches {
 impl Cache {
     /// Makes the login that the pods use, as planned. True: something was changed.
     ///
+    /// Sets no password while a call of an earlier leader may still arrive: if that set the same user's password
+    /// later, the Secret's would be wrong, and no description tells.
+    ///
     /// # Errors
     /// What stopped it.
     pub async fn log_in(
@@ -75,6 +80,11 @@ impl Cache {
         let (Some(login), Some(seen), Some(account)) = (&plan.login, seen, account) else {
             return Ok(false);
         };
+        if matches!(login.step, Step::Set { .. }) && self.alone_from.is_some_and(|from| from > Instant::now())
+        {
+            info!("the cache's login waits until no call of an earlier leader can arrive any more");
+            return Ok(false);
+        }
         let tls = platform.cache_in_aws().is_some_and(|cache| cache.tls);
         let connection = Connection {
             secrets: Api::namespaced(self.client.clone(), &key.namespace),

@@ -71,6 +71,8 @@ pub(super) trait Kind: Default {
 pub(super) struct Data<K: Kind> {
     pub client: Client,
     pub metrics: Metrics,
+    /// Until then calls to AWS may arrive that an earlier leader sent; none: there are none.
+    pub alone_from: Option<Instant>,
     observer: K,
     brake: Brake,
     /// Of the calls of restore drills, which only databases have.
@@ -91,10 +93,16 @@ pub(super) struct Memory<L> {
 }
 
 impl<K: Kind> Data<K> {
-    pub fn new(client: Client, metrics: Metrics, changed: mpsc::UnboundedSender<PlatformKey>) -> Self {
+    pub fn new(
+        client: Client,
+        metrics: Metrics,
+        changed: mpsc::UnboundedSender<PlatformKey>,
+        alone_from: Option<Instant>,
+    ) -> Self {
         Self {
             client,
             metrics,
+            alone_from,
             observer: K::default(),
             brake: Brake::default(),
             drill_brake: Brake::default(),

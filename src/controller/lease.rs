@@ -60,6 +60,16 @@ pub struct Candidate {
 pub struct Leadership {
     record: Lease,
     renewed: Instant,
+    is_abrupt: bool,
+}
+
+impl Leadership {
+    /// Whether another one, or this one before a restart, led and did not give the lease up: what it sent may still
+    /// arrive.
+    #[must_use]
+    pub fn is_abrupt(&self) -> bool {
+        self.is_abrupt
+    }
 }
 
 /// The lease is someone else's, or could not be renewed in time.
@@ -165,7 +175,7 @@ impl Candidate {
             let begun = Instant::now();
             match timeout(deadline.saturating_duration_since(begun), self.write_renewal(leadership)).await {
                 Ok(Ok(record)) => {
-                    *leadership = Leadership { record, renewed: begun };
+                    (leadership.record, leadership.renewed) = (record, begun);
                     return Ok(());
                 }
                 Ok(Err(Renewal::Taken(by))) => return Err(self.lost(format!("{by} holds it"))),
@@ -227,7 +237,7 @@ impl Candidate {
                 self.bounded(self.api.create(&PostParams::default(), &record)).await?
             }
         };
-        Ok(Leadership { record, renewed })
+        Ok(Leadership { record, renewed, is_abrupt: holder(seen).is_some() })
     }
 
     async fn bounded<T>(

@@ -32,6 +32,7 @@ use std::{
 use tokio::{
     sync::{broadcast, mpsc},
     task::JoinSet,
+    time::Instant,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -40,6 +41,9 @@ use transcoding::Transcoding;
 /// How long reconciles that run may take to end after a stop. With the release of the lease this bounds a
 /// hand-over to 2 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long AWS takes a request after it was signed (IAM guide, "AWS Signature Version 4 for API requests").
+const SIGNED: Duration = Duration::from_secs(5 * 60);
 
 /// How this replica takes part.
 #[derive(Clone, Debug)]
@@ -126,6 +130,7 @@ impl Controller {
         stop: &CancellationToken,
     ) -> Result<(), Lost> {
         let identity = &self.replica.identity;
+        let alone_from = leadership.is_abrupt().then(|| Instant::now() + SIGNED);
         let (trigger, triggers) = mpsc::unbounded_channel();
         let Surroundings { client, metrics, .. } = &self.surroundings;
         let transcoding = Transcoding::new(&self.surroundings, &self.cluster, trigger.clone(), stop);
@@ -137,8 +142,8 @@ impl Controller {
             identity,
             InAws {
                 transcoding,
-                database: Database::new(client.clone(), metrics.clone(), trigger.clone()),
-                cache: Cache::new(client.clone(), metrics.clone(), trigger.clone()),
+                database: Database::new(client.clone(), metrics.clone(), trigger.clone(), alone_from),
+                cache: Cache::new(client.clone(), metrics.clone(), trigger.clone(), alone_from),
             },
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));

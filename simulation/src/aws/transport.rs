@@ -20,8 +20,12 @@ use aws_smithy_runtime_api::client::{
 };
 use aws_smithy_types::body::SdkBody;
 use bytes::Bytes;
-use http::{Request, Response, header::AUTHORIZATION};
+use http::{Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::BodyExt;
+use jiff::SignedDuration;
+
+/// How long AWS takes a request after it was signed (IAM guide, "AWS Signature Version 4 for API requests").
+const SIGNED: SignedDuration = SignedDuration::from_mins(5);
 
 /// A call as it arrives.
 #[derive(Clone, Debug)]
@@ -193,7 +197,12 @@ impl Line {
         let request = Request::from_parts(parts, body);
         let Self { cloud, wire } = self;
         let name = Incoming::read(&request).map_or_else(|fault| fault.code, |incoming| incoming.action());
+        let signed = cloud.clock().now();
         let answered = async move {
+            if cloud.clock().now().duration_since(signed) > SIGNED {
+                let expired = Fault::sender(StatusCode::FORBIDDEN, "RequestExpired", "Request has expired.");
+                return Some(expired.xml_response());
+            }
             cloud.wait(&request).await;
             cloud.handle(&request)
         };

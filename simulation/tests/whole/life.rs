@@ -110,23 +110,23 @@ impl Scenario {
 
     /// Lives it with an operator that is cut off at each of the chosen requests, and stops acting when its lease is
     /// over. Another one takes over; when all is done, what the first had sent arrives: the end is the same.
-    pub async fn be_late_at(&self, chosen: impl Fn(Sent) -> bool) {
+    pub async fn be_late_at(&self, chosen: impl Fn(Sent<'_>) -> bool) {
         self.break_at(&[Fate::Late], chosen).await;
     }
 
     /// Lives it with a death at each of the chosen requests, not performed and performed: the end is the same. Whether
     /// one that only reads is performed makes no difference.
-    pub async fn die_at(&self, chosen: impl Fn(Sent) -> bool) {
+    pub async fn die_at(&self, chosen: impl Fn(Sent<'_>) -> bool) {
         self.break_at(&[Fate::Lost, Fate::Performed], chosen).await;
     }
 
-    async fn break_at(&self, fates: &[Fate], chosen: impl Fn(Sent) -> bool) {
+    async fn break_at(&self, fates: &[Fate], chosen: impl Fn(Sent<'_>) -> bool) {
         let given = self.given().await;
         let (expected, all) = self.live(&given, None).await;
         let (mut writes, mut reads, mut deaths) = (0, 0, 0);
         for (number, name) in all.iter().enumerate() {
             let counted = if only_reads(name) { &mut reads } else { &mut writes };
-            let sent = Sent { writes: !only_reads(name), at: *counted };
+            let sent = Sent { name, writes: !only_reads(name), at: *counted };
             *counted += 1;
             if !chosen(sent) {
                 continue;
@@ -145,7 +145,9 @@ impl Scenario {
 
 /// A request, among which one chooses.
 #[derive(Clone, Copy, Debug)]
-pub struct Sent {
+pub struct Sent<'a> {
+    /// Its method and path, or its action.
+    pub name: &'a str,
     /// Whether it changes something.
     pub writes: bool,
     /// How many of its sort were sent before.

@@ -9,6 +9,9 @@ use std::time::Duration;
 
 const SPEC: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, database: {provider: AWS},
     cache: {provider: AWS}, transcoding: {maxConcurrentJobs: 2}}";
+/// The simulated PostgreSQL servers are those of one account.
+const OTHER: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, cache: {provider: AWS},
+    transcoding: {maxConcurrentJobs: 2}}";
 const CLIPS: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
 const OTHER_ACCOUNT: &str = "444455556666";
 
@@ -36,7 +39,7 @@ async fn times(throttled: bool) -> (Duration, Duration) {
         throttle(&world);
     }
     world.apply(SPEC);
-    world.apply_in_account("tv-other", OTHER_ACCOUNT, SPEC);
+    world.apply_in_account("tv-other", OTHER_ACCOUNT, OTHER);
     let times = tokio::join!(world.time_to_settle("tv"), world.time_to_settle("tv-other"));
     world.check();
     times
