@@ -87,7 +87,7 @@ impl World {
             running.abort();
             cluster.clear_fault();
             // A process that died is started again.
-            drop(second.run(CancellationToken::new()).await);
+            second.run(CancellationToken::new()).await;
         });
         world
     }
