@@ -101,19 +101,31 @@ fn failure(pods: &[&Pod], job_reason: Option<&str>) -> Failure {
             )
         };
     };
-    if pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("DeadlineExceeded") {
-        return transient(Reason::DeadlineExceeded, DEADLINE);
+    let status = pod.status.as_ref();
+    match status.and_then(|status| status.reason.as_deref()) {
+        Some("DeadlineExceeded") => return transient(Reason::DeadlineExceeded, DEADLINE),
+        Some("Evicted") => {
+            return transient(Reason::DiskFull, &evicted(status.and_then(|it| it.message.as_deref())));
+        }
+        _ => {}
     }
     match container(pod).and_then(|status| status.state.as_ref()?.terminated.as_ref()) {
         Some(terminated) => of_container(terminated),
         None => transient(
             Reason::Unknown,
-            pod.status
-                .as_ref()
-                .and_then(|it| it.message.as_deref())
-                .unwrap_or("the pod failed before it started"),
+            status.and_then(|it| it.message.as_deref()).unwrap_or("the pod failed before it started"),
         ),
     }
+}
+
+/// What a pod did that the kubelet evicted and that counts as failed: it took more of the node's disk than its volumes
+/// or its container may. One that makes way for others has the condition `DisruptionTarget`, and is replaced.
+fn evicted(message: Option<&str>) -> String {
+    let message = message.unwrap_or("the pod took more of the node's disk than it may");
+    format!(
+        "the pod was evicted: {}; raise transcoding.job.scratchSize",
+        message.trim_end_matches([' ', '.'])
+    )
 }
 
 const DEADLINE: &str =
@@ -217,11 +229,31 @@ mod tests {
     #[case(terminated(json!({"exitCode": 137, "reason": "Error"})), "UNKNOWN", false)]
     #[case(json!({"phase": "Failed", "reason": "DeadlineExceeded"}), "DEADLINE_EXCEEDED", false)]
     #[case(json!({"phase": "Failed", "message": "node shut down"}), "UNKNOWN", false)]
+    #[case(evicted_pod(), "DISK_FULL", false)]
     fn a_failure_is_read_from_the_pod(#[case] status: Value, #[case] reason: &str, #[case] permanent: bool) {
         let pod = pod(status);
         let Phase::Failed { failure, .. } = phase(&failed_job(), &[&pod], None) else { panic!("not failed") };
         assert_eq!((failure.why.reason.as_str(), failure.permanent), (reason, permanent));
         assert!(!failure.why.message.is_empty());
+    }
+
+    /// As the kubelet leaves it when a volume went over its limit.
+    fn evicted_pod() -> Value {
+        let mut status = terminated(json!({"exitCode": 137, "reason": "Error"}));
+        status["reason"] = json!("Evicted");
+        status["message"] = json!("Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ");
+        status
+    }
+
+    #[test]
+    fn an_evicted_pod_says_what_to_raise() {
+        let Phase::Failed { failure, .. } = phase(&failed_job(), &[&pod(evicted_pod())], None) else {
+            panic!("not failed")
+        };
+        assert_eq!(
+            failure.why.message,
+            "the pod was evicted: Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\"; raise transcoding.job.scratchSize"
+        );
     }
 
     #[test]
