@@ -5,6 +5,10 @@ CHART=$REPO_DIR/charts/streaming-operator
 WEB=$REPO_DIR/services/frontend/web
 BROWSER=$E2E_DIR/browser
 RDS_CA=$E2E_DIR/tools/rds-ca
+# With what `make faults` moves a clock.
+MACHINE_NEEDS+="
+/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 libfaketime
+"
 # What the runners counted, what was left out, and what failed.
 COUNTS=() SKIPPED=() FAILED=()
 
@@ -140,6 +144,12 @@ apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-t
 
 # Every fault of the simulation, of which unit_tests takes a sample.
 faults_tests() { cargo nextest run --locked --package simulation --test whole --run-ignored all --no-tests fail; }
+
+# Each writes its row of docs/faults.md.
+cluster_faults_tests() {
+  platform_delete
+  cargo nextest run --locked --package e2e --test kind_chaos --run-ignored all --no-tests fail
+}
 
 # Compares the operator's policy with what all tests before recorded.
 iam_test() { cargo test --locked --workspace --test iam -- --ignored; }

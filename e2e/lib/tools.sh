@@ -53,6 +53,8 @@ ensure_tools() {
 CLIENT_TOOLS=(kubernetes kind helm)
 NODE_TOOLS=(etcd containerd runc cni-plugins coredns metrics-server local-path-provisioner)
 CHECK_TOOLS=(etcd kubeconform helm-docs)
+# What `make faults` plays nodes with.
+FAULT_TOOLS=(kwok)
 
 # use_tools: puts the clients on the PATH and names the binaries that tests start by themselves.
 use_tools() {
@@ -64,6 +66,7 @@ use_tools() {
   ETCD=$(tool_dir etcd)/etcd
   HELM=$(tool_dir helm)/helm
   KIND=$(tool_dir kind)/kind
+  KWOK=$(tool_dir kwok)/kwok
   MINISTACK=$(ministack_dir)/bin/ministack
-  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER ETCD HELM KIND MINISTACK
+  export KWOK PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER ETCD HELM KIND MINISTACK
 }
