@@ -19,8 +19,10 @@ mod transcoding;
 mod worker;
 
 use crate::{kinds::PlatformKey, observe::cluster::Cluster, settings::Settings, surroundings::Surroundings};
+use backon::ExponentialBuilder;
 use cache::Cache;
 use database::Database;
+use kube::runtime::watcher::ExponentialBackoff;
 use lease::{Candidate, Leadership, Lost, Timing};
 use pipeline::{InAws, Pipeline};
 use retry::{Policy, Retry};
@@ -40,6 +42,17 @@ use transcoding::Transcoding;
 /// How long reconciles that run may take to end after a stop. With the release of the lease this bounds a
 /// hand-over to 2 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// Between tries of a watch that was cut: up to 5 s. An API server that was away for long would else be looked at
+/// again up to 30 s after its return, by the default of kube, and the operator act on what was before.
+fn watch_backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(800))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .into()
+}
 
 /// How this replica takes part.
 #[derive(Clone, Debug)]

@@ -81,16 +81,20 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     Some(Trouble { since: started.0, message: shorten(&format!("{reason}: {message}")) })
 }
 
+/// Whether one of the pods has ended, and so tells why.
+#[must_use]
+pub fn tell(pods: &[&Pod]) -> bool {
+    pods.iter().any(|pod| has_ended(pod))
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+        || container(pod).is_some_and(|it| it.state.as_ref().is_some_and(|s| s.terminated.is_some()))
+}
+
 /// Why a Job failed: by the pod that failed last, for others may have been lost to their nodes before.
 fn failure(pods: &[&Pod], job_reason: Option<&str>) -> Failure {
-    let failed: Vec<&Pod> = pods
-        .iter()
-        .copied()
-        .filter(|pod| {
-            pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
-                || container(pod).is_some_and(|it| it.state.as_ref().is_some_and(|s| s.terminated.is_some()))
-        })
-        .collect();
+    let failed: Vec<&Pod> = pods.iter().copied().filter(|pod| has_ended(pod)).collect();
     let Some(pod) = newest(&failed) else {
         return if job_reason == Some("DeadlineExceeded") {
             transient(Reason::DeadlineExceeded, DEADLINE)
@@ -182,10 +186,13 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// The pods of a Job, by the label that the Job controller gives them.
+/// On a pod: its Job. The Job controller puts it there.
+pub const LABEL_JOB: &str = "batch.kubernetes.io/job-name";
+
+/// The Job of a pod.
 #[must_use]
 pub fn job_of(pod: &Pod) -> Option<&str> {
-    pod.labels().get("batch.kubernetes.io/job-name").map(String::as_str)
+    pod.labels().get(LABEL_JOB).map(String::as_str)
 }
 
 #[cfg(test)]
