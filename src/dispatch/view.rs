@@ -250,7 +250,7 @@ mod tests {
             let (jobs, name) = (watched(failed.clone()), failed.name_any());
             view.refresh("platform", &jobs, &none, tests::time(0));
             assert_eq!(view.attempts()[0].phase, Phase::Running);
-            assert_eq!(view.silent(tests::time(0)), [name.clone()]);
+            assert_eq!(view.silent(tests::time(0)), std::slice::from_ref(&name));
             view.ask_later(&name, tests::time(0));
             assert!(view.silent(tests::time(1)).is_empty());
             assert_eq!(view.next_doubt(), Some(tests::time(5)));

@@ -1,6 +1,6 @@
 //! An AWS that is slow or throttles, in front of the emulator.
 
-use super::relay::Relay;
+use super::{relay::Relay, variable};
 use anyhow::Result;
 use axum::{
     Router,
@@ -49,10 +49,10 @@ struct Proxy {
 }
 
 impl Faulty {
-    /// A way without faults to the emulator of that URL.
+    /// A way without faults to the emulator of that URL, at the endpoint that the scripts let platforms name.
     ///
     /// # Errors
-    /// When the URL is no `http://address:port`, or its address is not this machine's.
+    /// When a URL is no `http://address:port`, or its address is not this machine's, or something listens there.
     pub async fn open(endpoint: &str) -> Result<Self> {
         let listener = TcpListener::bind((super::gateway::address(endpoint)?, 0)).await?;
         let url = format!("http://{}", listener.local_addr()?);
@@ -69,7 +69,7 @@ impl Faulty {
             // It ends only with the task.
             drop(axum::serve(listener, router).await);
         });
-        let relay = Relay::to(&url).await?;
+        let relay = Relay::between(&variable("AWS_FAULTY_ENDPOINT")?, &url).await?;
         Ok(Self { url: relay.url.clone(), relay, state, task })
     }
 

@@ -76,7 +76,8 @@ pub struct Flow {
     pub jobs: JobHistory,
     /// The operator.
     pub replicas: Replicas,
-    kwok: Kwok,
+    /// The nodes of its Jobs.
+    pub kwok: Kwok,
 }
 
 /// What became of messages.
@@ -105,11 +106,11 @@ impl Flow {
     /// When it does not in time.
     pub async fn begin(cluster: &Cluster, name: &str, aws: Value) -> Result<Self> {
         let namespace = cluster.namespace(name).await?;
-        let kwok = Kwok::start(cluster).await?;
+        let kwok = Kwok::start(cluster, name).await?;
         let platform = cluster.platform(&namespace, name);
         let jobs = JobHistory::follow(&cluster.client, &namespace);
         let replicas = Replicas::follow(&cluster.client);
-        platform.apply(&spec_of(aws)).await?;
+        platform.apply(&spec_of(name, aws)).await?;
         let aws = Box::pin(platform.transcoding(SOON)).await?;
         Ok(Self { platform, aws, jobs, replicas, kwok })
     }
@@ -231,10 +232,10 @@ impl Tally {
     }
 }
 
-fn spec_of(aws: Value) -> Value {
+fn spec_of(name: &str, aws: Value) -> Value {
     let mut transcoding = spec::transcoding();
     transcoding["maxConcurrentJobs"] = json!(60);
-    transcoding["job"]["scheduling"] = kwok::scheduling();
+    transcoding["job"]["scheduling"] = kwok::scheduling(name);
     json!({"aws": aws, "transcoding": transcoding})
 }
 

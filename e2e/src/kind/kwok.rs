@@ -14,50 +14,54 @@ use std::{path::PathBuf, time::Duration};
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-/// Label of the nodes.
-const LABEL: (&str, &str) = ("type", "kwok");
+/// Label of the nodes, whose value is the name of the flow that they are for.
+const LABEL: &str = "kwok";
 /// Taint of the nodes, which keeps others away.
 const TAINT: &str = "kwok.x-k8s.io/node";
-/// Names of the nodes.
-pub const NODES: [&str; 3] = ["kwok-0", "kwok-1", "kwok-2"];
+/// How many nodes there are.
+const NODES: u32 = 3;
 
 /// kwok, playing until it is dropped. The nodes stay until [`Kwok::end`].
 pub struct Kwok {
+    /// Names of the nodes.
+    pub names: Vec<String>,
     nodes: Api<Node>,
+    selector: String,
     _process: Guard,
     _logs: TempDir,
 }
 
-/// `transcoding.job.scheduling` of Jobs that run on played nodes.
+/// `transcoding.job.scheduling` of Jobs that run on the played nodes of a flow.
 #[must_use]
-pub fn scheduling() -> Value {
+pub fn scheduling(flow: &str) -> Value {
     json!({
-        "nodeSelector": {LABEL.0: LABEL.1},
+        "nodeSelector": {LABEL: flow},
         "tolerations": [{"key": TAINT, "operator": "Exists", "effect": "NoSchedule"}],
     })
 }
 
 impl Kwok {
-    /// Starts kwok, and waits until its nodes are ready.
+    /// Starts kwok with nodes for the flow of that name, and waits until they are ready.
     ///
     /// # Errors
     /// When it can't be started, or a node does not become ready.
-    pub async fn start(cluster: &Cluster) -> Result<Self> {
+    pub async fn start(cluster: &Cluster, flow: &str) -> Result<Self> {
         let logs = TempDir::new()?;
         let config = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("cluster/kwok.yaml");
         let config = config.to_str().context("a path in UTF-8")?;
         let kubeconfig = variable("KUBECONFIG")?;
-        let selector = format!("{}={}", LABEL.0, LABEL.1);
+        let selector = format!("{LABEL}={flow}");
         let args = ["--kubeconfig", &kubeconfig, "--config", config, "--manage-nodes-with-label-selector"];
         let process = Program::new("KWOK", "kwok")?
             .args(args.map(str::to_owned))
-            .args([selector, "--node-lease-duration-seconds=40".to_owned(), "--v=WARN".to_owned()])
+            .args([selector.clone(), "--node-lease-duration-seconds=40".to_owned(), "--v=WARN".to_owned()])
             .start(logs.path(), "kwok")?;
         let nodes: Api<Node> = Api::all(cluster.client.clone());
-        for name in NODES {
+        let names: Vec<_> = (0..NODES).map(|number| format!("kwok-{flow}-{number}")).collect();
+        for name in &names {
             let node = json!({
                 "apiVersion": "v1", "kind": "Node",
-                "metadata": {"name": name, "labels": {LABEL.0: LABEL.1}},
+                "metadata": {"name": name, "labels": {LABEL: flow}},
                 "spec": {"unschedulable": false, "taints": [{"key": TAINT, "value": "fake", "effect": "NoSchedule"}]},
             });
             nodes.patch(name, &PatchParams::apply("e2e").force(), &Patch::Apply(&node)).await?;
@@ -67,7 +71,7 @@ impl Kwok {
                 .await
                 .with_context(|| format!("node {name} is not ready; {}", process.log_tail()))??;
         }
-        Ok(Self { nodes, _process: process, _logs: logs })
+        Ok(Self { names, nodes, selector, _process: process, _logs: logs })
     }
 
     /// Takes the nodes away.
@@ -75,7 +79,7 @@ impl Kwok {
     /// # Errors
     /// When one can't be deleted.
     pub async fn end(self) -> Result<()> {
-        let all = ListParams::default().labels(&format!("{}={}", LABEL.0, LABEL.1));
+        let all = ListParams::default().labels(&self.selector);
         self.nodes.delete_collection(&DeleteParams::default(), &all).await?;
         Ok(())
     }

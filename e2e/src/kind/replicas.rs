@@ -1,6 +1,6 @@
 //! The operator's replicas: who leads, how a leader dies, and what the pods go through meanwhile.
 
-use super::{Check, Cluster, OPERATOR_NAMESPACE, eventually, node};
+use super::{Check, Cluster, OPERATOR, OPERATOR_NAMESPACE, eventually, node};
 use anyhow::{Context, Result, ensure};
 use futures::StreamExt;
 use k8s_openapi::api::{coordination::v1::Lease, core::v1::Pod};
@@ -9,6 +9,7 @@ use kube::{
     api::{DeleteParams, ListParams},
     runtime::{
         WatchStreamExt,
+        utils::Backoff,
         watcher::{self, watcher},
     },
 };
@@ -100,6 +101,28 @@ impl Cluster {
         .await?;
         ensure!(code == SIGKILLED, "{name} ended by itself with {code}");
         Ok(())
+    }
+
+    /// How often the operator's lease changed hands. A watch that was cut may tell later than this.
+    ///
+    /// # Errors
+    /// When the lease can't be read.
+    pub async fn term(&self) -> Result<i32> {
+        let leases: Api<Lease> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
+        let lease = leases.get(OPERATOR).await?;
+        lease.spec.and_then(|spec| spec.lease_transitions).context("a lease that was taken")
+    }
+
+    /// Waits until the lease has changed hands more often than that.
+    ///
+    /// # Errors
+    /// When it has not in time.
+    pub async fn next_term(&self, term: i32) -> Result<()> {
+        eventually("another leader", ELECTION, async || {
+            let now = self.term().await?;
+            Ok(if now > term { Check::Done(()) } else { Check::NotYet(format!("term {now}")) })
+        })
+        .await
     }
 
     /// The operator's pods.
@@ -219,6 +242,21 @@ impl Replicas {
     }
 }
 
+/// What is measured must not wait for who measures.
+struct EverySecond;
+
+impl Iterator for EverySecond {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        Some(Duration::from_secs(1))
+    }
+}
+
+impl Backoff for EverySecond {
+    fn reset(&mut self) {}
+}
+
 /// Tells every state of every object of a kind in the operator's namespace.
 async fn each<K>(client: Client, seen: watch::Sender<Seen>, note: impl Fn(&mut Seen, K))
 where
@@ -231,7 +269,7 @@ where
     K::DynamicType: Default,
 {
     let objects = watcher(Api::<K>::namespaced(client, OPERATOR_NAMESPACE), watcher::Config::default());
-    let mut objects = pin!(objects.default_backoff().touched_objects());
+    let mut objects = pin!(objects.backoff(EverySecond).touched_objects());
     while let Some(object) = objects.next().await {
         if let Ok(object) = object {
             seen.send_modify(|seen| note(seen, object));

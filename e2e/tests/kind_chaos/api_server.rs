@@ -31,15 +31,17 @@ async fn the_api_server_is_away_for_a_minute() -> Result<()> {
     let flow = Box::pin(Flow::begin(&cluster, "apiserver", cluster.aws_spec())).await?;
     let sending = flow.send(0..MESSAGES, LENGTH);
     flow.succeeded(50).await?;
+    let term = cluster.term().await?;
     node::run(&["mv", MANIFEST, ASIDE]).await?;
     let away = gone(&cluster).await;
     sleep(AWAY).await;
     node::run(&["mv", ASIDE, MANIFEST]).await?;
     away?;
     let back = answers(&cluster).await?;
-    let takeovers = vec![flow.replicas.takeover(back).await?];
+    cluster.next_term(term).await?;
+    let takeovers = vec![back.elapsed()];
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let done = format!(
         "its static pod taken away for {} s; takeover counts from the moment when it answers again",
         AWAY.as_secs()
@@ -58,6 +60,7 @@ async fn the_api_servers_certificate_has_expired() -> Result<()> {
     let (good, expired) = (node::run(&["cat", CERTIFICATE]).await?, expired().await?);
     let sending = flow.send(0..MESSAGES, LENGTH);
     flow.succeeded(50).await?;
+    let term = cluster.term().await?;
     node::write(CERTIFICATE, &expired).await?;
     // Connections that are there would be good for ever.
     node::run(&["pkill", "-9", "-x", "kube-apiserver"]).await?;
@@ -66,9 +69,10 @@ async fn the_api_servers_certificate_has_expired() -> Result<()> {
     node::write(CERTIFICATE, &good).await?;
     refused?;
     let back = answers(&cluster).await?;
-    let takeovers = vec![flow.replicas.takeover(back).await?];
+    cluster.next_term(term).await?;
+    let takeovers = vec![back.elapsed()];
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let done = format!(
         "the API server killed, and showing for {} s a certificate that ended the day before; takeover counts from the moment when its own is good again",
         AWAY.as_secs()

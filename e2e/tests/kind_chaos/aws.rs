@@ -1,7 +1,7 @@
 //! AWS is cut off, slow, or throttles.
 
-use crate::{judge, operator_with};
-use anyhow::{Result, ensure};
+use crate::judge;
+use anyhow::Result;
 use e2e::kind::{
     Cluster,
     faulty::{Fault, Faulty},
@@ -26,10 +26,6 @@ const REST: Duration = Duration::from_secs(240);
 async fn through(name: &str, scenario: &'static str, fault: Fault, told: bool) -> Result<()> {
     let cluster = Cluster::connect().await?;
     let faulty = Faulty::open(&cluster.aws.endpoint).await?;
-    let operator = operator_with(|values| {
-        values["aws"]["allowedEndpoints"] = json!([cluster.aws.endpoint, faulty.url]);
-    })
-    .await?;
     let mut aws = cluster.aws_spec();
     aws["endpointURL"] = json!(faulty.url);
     let flow = Box::pin(Flow::begin(&cluster, name, aws)).await?;
@@ -38,8 +34,7 @@ async fn through(name: &str, scenario: &'static str, fault: Fault, told: bool) -
     let (tally, done) = result?;
     let restarts = flow.replicas.restarts();
     judge(&Row { scenario, done, tally, restarts, ..Row::default() })?;
-    Box::pin(flow.end()).await?;
-    operator.restore().await
+    Box::pin(flow.end()).await
 }
 
 async fn broken(flow: &Flow, faulty: &Faulty, fault: Fault, told: bool) -> Result<(Tally, String)> {
@@ -53,15 +48,16 @@ async fn broken(flow: &Flow, faulty: &Faulty, fault: Fault, told: bool) -> Resul
     })?;
     let (hit, all) = faulty.hit();
     faulty.set(Fault::None);
-    let good = flow
-        .platform
-        .wait("the status tells that it is over", TOLD, |platform| observed(platform) && serves(platform))
-        .await?;
-    ensure!(!serves_not(&good), "the condition is good again");
+    let over = |platform: &_| observed(platform) && serves(platform);
+    Box::pin(flow.platform.wait("the status tells that it is over", TOLD, over)).await?;
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let told = told_within.map_or_else(String::new, |message| format!("; status: `{message}`"));
-    Ok((tally, format!("for {} s, {hit} of {} requests hit{told}", FAULT.as_secs(), all - before)))
+    let how = match fault {
+        Fault::Cut => "connections dropped".to_owned(),
+        _ => format!("{hit} of {} requests hit", all - before),
+    };
+    Ok((tally, format!("{how} for {} s{told}", FAULT.as_secs())))
 }
 
 /// What the status says of the fault.
@@ -69,7 +65,7 @@ async fn tell(flow: &Flow, told: bool) -> Result<Option<String>> {
     if !told {
         return Ok(None);
     }
-    let platform = flow.platform.wait("the status names the fault", TOLD, serves_not).await?;
+    let platform = Box::pin(flow.platform.wait("the status names the fault", TOLD, serves_not)).await?;
     let (_, _, message) = condition(&platform, ConditionType::TranscodingReady).unwrap_or_default();
     // Without the queue's name, which is another one in each run.
     Ok(message.rsplit(": ").next().map(str::to_owned))

@@ -33,8 +33,8 @@ ENV LD_PRELOAD=/usr/local/lib/libfaketimeMT.so.1 FAKETIME_TIMESTAMP_FILE=/clock/
 async fn the_leaders_clock_jumps_an_hour_ahead_and_back() -> Result<()> {
     let cluster = Cluster::connect().await?;
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), OPERATOR_NAMESPACE);
-    let operator = deployments.get(OPERATOR).await?;
-    let tag = image::upon(&operator, "clock", SETTINGS, &[Path::new(LIBRARY)]).await?;
+    let operator = Box::pin(deployments.get(OPERATOR)).await?;
+    let tag = Box::pin(image::upon(&operator, "clock", SETTINGS, &[Path::new(LIBRARY)])).await?;
     let values = helm::values().await?;
     let mut faked = values.clone();
     faked["image"]["tag"] = json!(tag);
@@ -50,16 +50,9 @@ async fn the_leaders_clock_jumps_an_hour_ahead_and_back() -> Result<()> {
     let terms = flow.replicas.now().terms.len();
     let sending = flow.send(0..MESSAGES, LENGTH);
     flow.succeeded(50).await?;
-    let leader = cluster.leader().await?;
-    let uid = leader.uid().context("a pod has a uid")?;
-    let file = format!("/var/lib/kubelet/pods/{uid}/volumes/kubernetes.io~empty-dir/clock/offset");
-    node::write(&file, "+3600").await?;
-    let ahead = renewed_ahead(&cluster).await;
-    sleep(WRONG).await;
-    node::write(&file, "+0").await?;
-    ahead?;
+    Box::pin(jump(&cluster)).await?;
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let seen = flow.replicas.now().terms;
     let restarts = flow.replicas.restarts();
     let done = format!(
@@ -71,6 +64,17 @@ async fn the_leaders_clock_jumps_an_hour_ahead_and_back() -> Result<()> {
     Box::pin(flow.end()).await?;
     helm::undo().await?;
     helm::upgrade_tree(&values).await
+}
+
+/// Puts the leader's clock an hour ahead, and back.
+async fn jump(cluster: &Cluster) -> Result<()> {
+    let leader = Box::pin(cluster.leader()).await?.uid().context("a pod has a uid")?;
+    let file = format!("/var/lib/kubelet/pods/{leader}/volumes/kubernetes.io~empty-dir/clock/offset");
+    node::write(&file, "+3600").await?;
+    let ahead = renewed_ahead(cluster).await;
+    sleep(WRONG).await;
+    node::write(&file, "+0").await?;
+    ahead
 }
 
 /// Waits until the leader writes a time to its lease that is ahead: its clock did jump.

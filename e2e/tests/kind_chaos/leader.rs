@@ -26,14 +26,14 @@ async fn the_leader_is_killed_every_minute_while_messages_flow() -> Result<()> {
         minutes.tick().await;
         let killed = if kill % 2 == 0 {
             restarts_asked += 1;
-            cluster.kill_leader().await?.1
+            Box::pin(cluster.kill_leader()).await?.1
         } else {
-            cluster.kill_leader_with_its_pod().await?
+            Box::pin(cluster.kill_leader_with_its_pod()).await?
         };
         takeovers.push(flow.replicas.takeover(killed).await?);
     }
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let done = format!(
         "killed by SIGKILL {KILLS} times in {} s, {restarts_asked} times with its pod left to restart it, else with its pod",
         LENGTH.as_secs()

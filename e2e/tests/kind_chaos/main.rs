@@ -11,8 +11,7 @@ mod token;
 mod upgrade;
 
 use anyhow::{Result, ensure};
-use e2e::kind::{flow::Tally, helm, record::Row};
-use serde_json::Value;
+use e2e::kind::{flow::Tally, record::Row};
 use std::time::Duration;
 
 /// The longest that the operator may be without a leader.
@@ -27,23 +26,4 @@ fn judge(row: &Row) -> Result<()> {
     ensure!(takeovers.iter().all(|took| *took <= TAKEOVER), "a takeover took too long: {takeovers:?}");
     ensure!(restarts == restarts_asked, "{restarts} restarts, and {restarts_asked} were asked for");
     Ok(())
-}
-
-/// The operator with other values than the scripts installed it with.
-struct Changed(Value);
-
-/// Upgrades the release with changed values.
-async fn operator_with(change: impl FnOnce(&mut Value)) -> Result<Changed> {
-    let values = helm::values().await?;
-    let mut changed = values.clone();
-    change(&mut changed);
-    helm::upgrade_tree(&changed).await?;
-    Ok(Changed(values))
-}
-
-impl Changed {
-    /// Upgrades the release with the values that it had.
-    async fn restore(self) -> Result<()> {
-        helm::upgrade_tree(&self.0).await
-    }
 }

@@ -2,7 +2,7 @@
 
 use crate::judge;
 use anyhow::{Result, ensure};
-use e2e::kind::{Cluster, flow::Flow, helm, kwok, record::Row};
+use e2e::kind::{Cluster, flow::Flow, helm, record::Row};
 use kube::{ResourceExt, api::EvictParams};
 use std::time::Duration;
 
@@ -18,15 +18,21 @@ async fn a_node_is_drained() -> Result<()> {
     let flow = Box::pin(Flow::begin(&cluster, "drain", cluster.aws_spec())).await?;
     let sending = flow.send(0..MESSAGES, LENGTH);
     flow.succeeded(50).await?;
-    let drain = ["drain", kwok::NODES[0], "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=60s"];
+    let drain = [
+        "drain",
+        flow.kwok.names[0].as_str(),
+        "--ignore-daemonsets",
+        "--delete-emptydir-data",
+        "--timeout=60s",
+    ];
     let drained = helm::run("KUBECTL", &drain).await?;
     let evicted = drained.lines().filter(|line| line.ends_with("evicted")).count();
     ensure!(evicted > 0, "Jobs ran on the node: {drained}");
     flow.succeeded(100).await?;
-    let leader = cluster.leader().await?.name_any();
+    let leader = Box::pin(cluster.leader()).await?.name_any();
     cluster.operator_pods().evict(&leader, &EvictParams::default()).await?;
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let takeovers = flow.replicas.hand_overs();
     ensure!(!takeovers.is_empty(), "the leader handed over: {:?}", flow.replicas.now().terms);
     let done = format!(

@@ -41,14 +41,14 @@ async fn the_operators_token_expires() -> Result<()> {
     helm::rolled_out().await?;
 
     let flow = Box::pin(Flow::begin(&cluster, "token", cluster.aws_spec())).await?;
-    let leader = cluster.leader().await?.uid().context("a pod has a uid")?;
+    let leader = Box::pin(cluster.leader()).await?.uid().context("a pod has a uid")?;
     let file = format!("/var/lib/kubelet/pods/{leader}/volumes/kubernetes.io~projected/access/token");
     let first = node::run(&["cat", &file]).await?;
     ensure!(is_good(&cluster, &first).await?, "the token is good at first");
     let terms = flow.replicas.now().terms.len();
     flow.send(0..MESSAGES, LENGTH).await??;
     ensure!(!is_good(&cluster, &first).await?, "the token has expired");
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let seen = flow.replicas.now().terms;
     let done = format!(
         "service account tokens of {} s; the one that the leader began with was refused at the end, and the same replica led all the time",

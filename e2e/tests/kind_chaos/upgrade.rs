@@ -18,7 +18,7 @@ const REST: Duration = Duration::from_secs(180);
 async fn an_upgrade_and_a_downgrade_meet_jobs_in_flight() -> Result<()> {
     let cluster = Cluster::connect().await?;
     let deployments: Api<Deployment> = Api::namespaced(cluster.client.clone(), OPERATOR_NAMESPACE);
-    let operator = deployments.get(OPERATOR).await?;
+    let operator = Box::pin(deployments.get(OPERATOR)).await?;
     let next = image::upon(&operator, "next", "LABEL build=next", &[]).await?;
     let flow = Box::pin(Flow::begin(&cluster, "upgrade", cluster.aws_spec())).await?;
     let sending = flow.send(0..MESSAGES, LENGTH);
@@ -37,7 +37,7 @@ async fn an_upgrade_and_a_downgrade_meet_jobs_in_flight() -> Result<()> {
 
     ensure!(in_flight.iter().all(|jobs| *jobs > 0), "Jobs are in flight each time: {in_flight:?}");
     sending.await??;
-    let tally = flow.settled(MESSAGES, REST).await?;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let takeovers = flow.replicas.hand_overs();
     ensure!(takeovers.len() >= 2, "the lease is handed over each time: {:?}", flow.replicas.now().terms);
     let done = format!(
