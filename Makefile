@@ -1,6 +1,6 @@
 # Entry points. What they do is in e2e/*.sh; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults
+.PHONY: bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults mutations
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ e2e-down: ## take the tests' environment away
 
 faults: ## the operator dies at each request in a simulated world; then a cluster is broken, docs/faults.md tells how
 	@e2e/test.sh faults
+
+mutations: ## faults that are put into the operator, each of which a test must notice
+	@e2e/mutations/run.py
 
 bench-queue: ## message to Job, against a bare long poll and create; needs the demo
 	@e2e/bench-queue.sh

@@ -271,6 +271,7 @@ fn data_status(status: &DataStatus, plan: &DataPlan) -> DataStatus {
         pending_changes: pending.collect(),
         approval: plan.approval.clone(),
         pending_since: facts.pending_since.map(time),
+        proxy: facts.proxy.clone(),
         kept: facts.kept.iter().take(MOST).cloned().collect(),
         settled_generation: facts.settled_generation,
         ..status.clone()

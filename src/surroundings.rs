@@ -1,6 +1,6 @@
-//! What a replica acts on and goes by: a cluster, AWS, and the time.
+//! What a replica acts on and goes by: a cluster, AWS, databases, and the time.
 
-use crate::{aws::Accounts, metrics::Metrics};
+use crate::{apply::sessions::Postgres, aws::Accounts, metrics::Metrics};
 use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use tokio::time::Instant;
@@ -12,6 +12,8 @@ pub struct Surroundings {
     pub client: Client,
     /// AWS.
     pub accounts: Accounts,
+    /// PostgreSQL servers.
+    pub postgres: Postgres,
     /// The time.
     pub clock: Clock,
     /// What is counted.
@@ -23,7 +25,7 @@ impl Surroundings {
     #[must_use]
     pub fn of_process(client: Client, metrics: Metrics) -> Self {
         let accounts = Accounts::new(client.clone(), metrics.clone());
-        Self { client, accounts, clock: Clock::default(), metrics }
+        Self { client, accounts, postgres: Postgres::default(), clock: Clock::default(), metrics }
     }
 }
 

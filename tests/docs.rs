@@ -4,7 +4,7 @@ use std::{env, fs, path::PathBuf};
 use streaming_operator::managed::{
     Setting, Value,
     elasticache::{group::GroupSetting, serverless::ServerlessSetting},
-    rds::{cluster::ClusterSetting, instance::InstanceSetting},
+    rds::{cluster::ClusterSetting, instance::InstanceSetting, proxy::ProxySetting},
 };
 
 /// Each field and what changing it does.
@@ -47,6 +47,10 @@ fn the_tables_of_caches_are_up_to_date() {
 
 #[test]
 fn the_tables_of_databases_are_up_to_date() {
-    let tables = [("an instance", table::<InstanceSetting>()), ("a cluster", table::<ClusterSetting>())];
+    let tables = [
+        ("an instance", table::<InstanceSetting>()),
+        ("a cluster", table::<ClusterSetting>()),
+        ("a proxy", table::<ProxySetting>()),
+    ];
     check("docs/databases.md", &tables);
 }

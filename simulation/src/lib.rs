@@ -8,3 +8,4 @@
 pub mod aws;
 pub mod clock;
 pub mod kubernetes;
+pub mod wire;

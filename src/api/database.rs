@@ -1,6 +1,6 @@
 //! `spec.database`: where the services keep what must not be lost.
 
-use super::{Embedded, ExternalConnection, RestoreDrill, schema};
+use super::{Embedded, ExternalConnection, Proxy, RestoreDrill, schema};
 use k8s_openapi::apimachinery::pkg::{api::resource::Quantity, apis::meta::v1::Time};
 use kube::{KubeSchema, core::Duration};
 use schemars::JsonSchema;
@@ -103,6 +103,12 @@ pub enum DatabaseDeletionPolicy {
     "database.aws.majorUpgrades BlueGreen belongs to engine PostgreSQL; with Aurora leave it out"))]
 #[x_kube(validation = ("!(has(self.majorUpgrades) && self.majorUpgrades == 'BlueGreen') || (has(self.masterPassword) && self.masterPassword == 'Kubernetes')",
     "database.aws.majorUpgrades BlueGreen needs masterPassword Kubernetes: AWS makes no blue/green deployment of a database whose master's password is in Secrets Manager"))]
+#[x_kube(validation = ("!has(self.proxy) || !has(self.management) || self.management != 'ObserveOnly'",
+    "database.aws.proxy is made and deleted by the operator: it needs management Full"))]
+#[x_kube(validation = ("!has(self.proxy) || !(has(self.majorUpgrades) && self.majorUpgrades == 'BlueGreen')",
+    "database.aws: set proxy or majorUpgrades BlueGreen, not both: the operator does not lead a proxy through a switch-over"))]
+#[x_kube(validation = ("!has(self.proxy) || has(self.proxy.subnetIDs) || (has(self.network) && has(self.network.subnetIDs))",
+    "database.aws.proxy.subnetIDs: name subnets of at least two zones of the database's VPC, here or in database.aws.network.subnetIDs"))]
 #[x_kube(validation = ("!has(self.network) || !has(self.network.subnetGroupName) || !has(self.network.subnetIDs)",
     "database.aws.network: set subnetGroupName or subnetIDs, not both"))]
 pub struct AwsDatabase {
@@ -194,6 +200,9 @@ pub struct AwsDatabase {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 4), extend("x-kubernetes-list-type" = "set"))]
     pub log_exports: Option<Vec<LogExport>>,
+    /// RDS Proxy before the database; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<Proxy>,
     /// How often the application's login gets a new password; 30 days (720h) when left out, 0s: only when asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "schema::duration")]

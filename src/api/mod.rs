@@ -11,6 +11,7 @@ mod database;
 mod drill;
 pub mod names;
 mod platform;
+mod proxy;
 mod schema;
 mod status;
 mod transcoding;
@@ -32,6 +33,7 @@ pub use database::{
 };
 pub use drill::{FinishedDrill, RestoreDrill, RestoreDrillStatus, RunningDrill};
 pub use platform::{Size, StreamingPlatform, StreamingPlatformSpec};
+pub use proxy::Proxy;
 pub use status::{
     ComponentStatus, ConditionReason, ConditionType, DataStatus, Endpoint, JobCounts, JobFailure,
     PendingChange, QueueDepth, StreamingPlatformStatus, TranscodingStatus, WaitingFor,

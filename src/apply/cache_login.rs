@@ -61,7 +61,7 @@ impl Login<'_> {
     /// Whatever stopped it. All that has changed then is, at most, the password of the user that is not in use.
     pub async fn carry_out(&self, staged: &mut Option<Staged>) -> Result<bool, Failure> {
         match &self.plan.step {
-            Step::Nothing { .. } | Step::Wait(_) => {
+            Step::Nothing { .. } | Step::Wait(_) | Step::Store { .. } => {
                 *staged = None;
                 Ok(false)
             }

@@ -4,12 +4,17 @@
 //! from, and replaces exactly the Secret that it read. A leader or a watch that is late gets
 //! [`ConnectionError::Changed`].
 
-use super::postgres::{self, Existing, Login, LoginError, Password, Server, Tls};
+use super::{
+    postgres::{Existing, Login, LoginError, Password, Server, Tls},
+    sessions::Postgres,
+    vault,
+};
 use crate::{
     api::names,
+    aws::Account,
     kinds::Kind,
     metrics::Metrics,
-    plan::login::{Endpoint, Record, Step},
+    plan::login::{Endpoint, Record, Step, Vault},
 };
 use k8s_openapi::{
     ByteString,
@@ -21,8 +26,13 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use thiserror::Error;
+use tokio::time::{Instant, sleep};
+
+/// How long a proxy may take until it knows a new password, and the pause between two tries.
+const PROXY_DEADLINE: Duration = Duration::from_secs(30);
+const PROXY_PAUSE: Duration = Duration::from_secs(2);
 
 /// The connection Secret of a database or cache, and the way to both.
 #[derive(Clone)]
@@ -37,6 +47,8 @@ pub struct Connection {
     pub endpoint: Endpoint,
     /// What its clients speak.
     pub protocol: Protocol,
+    /// Where a proxy reads the logins.
+    pub vault: Option<(Account, Vault)>,
 }
 
 /// What the clients of a server speak.
@@ -98,6 +110,9 @@ pub enum ConnectionError {
     /// The master user's password can't be had.
     #[error("the login of the master user can't be read: {0:#}")]
     Master(anyhow::Error),
+    /// The login can't be given to the proxy.
+    #[error("the proxy's login can't be stored: {0:#}")]
+    Vault(anyhow::Error),
     /// The database.
     #[error(transparent)]
     Login(#[from] LoginError),
@@ -129,10 +144,10 @@ impl Connection {
     ///
     /// # Errors
     /// What the login failed for; [`LoginError::Refused`] is what a plan takes for a refused login.
-    pub async fn check(&self) -> Result<(), ConnectionError> {
+    pub async fn check(&self, postgres: &Postgres) -> Result<(), ConnectionError> {
         let current = self.current().await?;
         let current = current.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))?;
-        Ok(postgres::check(&server(&self.endpoint), &current.login).await?)
+        Ok(postgres.check(&server(&self.endpoint), &current.login).await?)
     }
 
     /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set.
@@ -146,22 +161,52 @@ impl Connection {
         from: Option<&Record>,
         step: &Step,
         existing: Existing,
+        postgres: &Postgres,
         master: impl Future<Output = anyhow::Result<Login>>,
     ) -> Result<bool, ConnectionError> {
         let record = match step {
             Step::Nothing { .. } | Step::Wait(_) => return Ok(false),
-            Step::Set { record, .. } | Step::Rewrite { record } => record,
+            Step::Set { record, .. } | Step::Store { record } | Step::Rewrite { record } => record,
         };
         let before = self.unchanged_since(from).await?;
         let login = match (step, &before) {
-            (Step::Rewrite { .. }, Some(before)) => before.login.clone(),
+            (Step::Rewrite { .. } | Step::Store { .. }, Some(before)) => before.login.clone(),
             _ => {
                 let master = master.await.map_err(ConnectionError::Master)?;
-                let server = server(&self.endpoint);
-                postgres::set_login(&server, &master, record.user, existing).await?
+                let server = Server { host: self.endpoint.server.clone(), ..server(&self.endpoint) };
+                postgres.set_login(&server, &master, record.user, existing).await?
             }
         };
+        if let Some((account, vault)) = &self.vault
+            && !vault.holds(record)
+        {
+            vault::store(account, vault, record, &login).await.map_err(ConnectionError::Vault)?;
+        }
+        if matches!(step, Step::Store { .. }) {
+            return Ok(true);
+        }
+        if self.endpoint.has_proxy() {
+            // A login that is there already is tried again with the next look; a new one would be another then.
+            let patience = if matches!(step, Step::Set { .. }) { PROXY_DEADLINE } else { Duration::ZERO };
+            self.is_known(postgres, &login, patience).await?;
+        }
         self.write(before.as_ref(), &login, record).await.map(|()| true)
+    }
+
+    /// Waits until the proxy knows a login: it may go on for a while with what it read before.
+    async fn is_known(
+        &self,
+        postgres: &Postgres,
+        login: &Login,
+        patience: Duration,
+    ) -> Result<(), ConnectionError> {
+        let deadline = Instant::now() + patience;
+        loop {
+            match postgres.check(&server(&self.endpoint), login).await {
+                Err(error) if error.is_refused() && Instant::now() < deadline => sleep(PROXY_PAUSE).await,
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// Reads the Secret, which must still say what a step was planned from.
@@ -199,7 +244,7 @@ impl Connection {
 /// The server of an endpoint.
 #[must_use]
 pub fn server(endpoint: &Endpoint) -> Server {
-    let Endpoint { resource_id: _, host, reader: _, port, dbname, ca } = endpoint;
+    let Endpoint { resource_id: _, host, server: _, reader: _, port, dbname, ca } = endpoint;
     let tls = ca.clone().map_or(Tls::Disabled, |ca| Tls::VerifyFull { ca });
     Server { host: host.clone(), port: *port, dbname: dbname.clone(), tls }
 }
@@ -251,7 +296,7 @@ fn encoded(text: &str) -> String {
 }
 
 fn redis_content(endpoint: &Endpoint, login: &Login, tls: bool) -> BTreeMap<&'static str, String> {
-    let Endpoint { resource_id: _, host, reader, port, dbname, ca: _ } = endpoint;
+    let Endpoint { resource_id: _, host, server: _, reader, port, dbname, ca: _ } = endpoint;
     let Login { username, password } = login;
     let (scheme, user) = if tls {
         ("rediss", format!("{}:{}@", encoded(username), encoded(password.reveal())))
@@ -273,7 +318,7 @@ fn redis_content(endpoint: &Endpoint, login: &Login, tls: bool) -> BTreeMap<&'st
 }
 
 fn postgres_content(endpoint: &Endpoint, login: &Login) -> BTreeMap<&'static str, String> {
-    let Endpoint { resource_id: _, host, reader, port, dbname, ca } = endpoint;
+    let Endpoint { resource_id: _, host, server: _, reader, port, dbname, ca } = endpoint;
     let (user, password) = (encoded(&login.username), encoded(login.password.reveal()));
     let (database, tls) = (encoded(dbname), if ca.is_some() { "?sslmode=verify-full" } else { "" });
     let uri = |host: &str| format!("postgres://{user}:{password}@{host}:{port}/{database}{tls}");
@@ -302,6 +347,7 @@ mod tests {
         Endpoint {
             resource_id: "db-1".into(),
             host: "one.example.com".into(),
+            server: "one.example.com".into(),
             reader: None,
             port: 5433,
             dbname: "my db".into(),

@@ -5,6 +5,7 @@ use super::{
     connection::server,
     master,
     postgres::{self, Existing, Login, LoginError, Server},
+    sessions::Postgres,
 };
 use crate::{
     aws::Account,
@@ -27,6 +28,7 @@ const QUERY_SECONDS: u8 = 20;
 
 /// Asks, once.
 pub async fn ask(
+    postgres: &Postgres,
     account: &Account,
     secrets: &Api<Secret>,
     question: &Question,
@@ -38,8 +40,8 @@ pub async fn ask(
         let master = master
             .map_err(|error| Answer::NotYet(format!("its master user's login can't be read: {error:#}")))?;
         // The copy is nobody else's, so that either user will do.
-        let login = postgres::set_login(&server, &master, User::A, existing).await.map_err(not_yet)?;
-        Ok(query(&server, &login, &question.query).await)
+        let login = postgres.set_login(&server, &master, User::A, existing).await.map_err(not_yet)?;
+        Ok(postgres.query(&server, &login, &question.query).await)
     };
     match timeout(DEADLINE, asked).await {
         Ok(Ok(answer) | Err(answer)) => answer,
@@ -48,7 +50,7 @@ pub async fn ask(
 }
 
 /// Makes a query in a read-only transaction. It passes with a row whose first column is neither null, false nor 0.
-pub async fn query(server: &Server, login: &Login, query: &str) -> Answer {
+pub(super) async fn query(server: &Server, login: &Login, query: &str) -> Answer {
     let mut connection = match postgres::connect(server, login).await {
         Ok(connection) => connection,
         Err(error) => return not_yet(error),

@@ -11,3 +11,5 @@ pub mod drill;
 pub mod master;
 pub mod postgres;
 pub mod rds_ca;
+pub mod sessions;
+pub mod vault;

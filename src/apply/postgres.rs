@@ -249,52 +249,30 @@ impl Roles {
     }
 }
 
-/// Gives `user` a new random password, its rights, and tries it. The other user is not touched.
-///
-/// The caller has made sure that nobody uses `user` now. Two calls at once are put in order by a lock in the
-/// database; a call that was cut off can be repeated.
-///
-/// # Errors
-/// Whatever keeps the login from being set or from working. It may have been set nevertheless.
-pub async fn set_login(
+/// Gives `login` its password and its rights, as the master.
+pub(super) async fn set(
     server: &Server,
     master: &Login,
-    user: User,
+    login: &Login,
     existing: Existing,
-) -> Result<Login, LoginError> {
+) -> Result<(), LoginError> {
     let roles = Roles::of(&server.dbname);
-    let login = Login { username: roles.user(user).to_owned(), password: Password::random() };
     let mut connection = connect(server, master).await?;
-    let set = in_transaction(server, &mut connection, &roles, &login, existing);
+    let set = in_transaction(server, &mut connection, &roles, login, existing);
     timeout(SET_DEADLINE, set).await.map_err(|_| late(server, SET_DEADLINE))??;
     goodbye(connection).await;
-    acts_as(server, &login, Some(&roles.owner)).await?;
-    Ok(login)
+    Ok(())
 }
 
-/// Logs in once and asks for `SELECT 1`.
-///
-/// # Errors
-/// What the login failed for.
-pub async fn check(server: &Server, login: &Login) -> Result<(), LoginError> {
-    acts_as(server, login, None).await
-}
-
-async fn acts_as(server: &Server, login: &Login, role: Option<&str>) -> Result<(), LoginError> {
-    const WHAT: &str = "answer a query";
+/// Logs in, and asks which role the session acts as.
+pub(super) async fn role(server: &Server, login: &Login) -> Result<String, LoginError> {
     let mut connection = connect(server, login).await?;
     let asked = sqlx::query_scalar("SELECT current_user::text FROM (SELECT 1) AS alive");
     let answer = timeout(CHECK_DEADLINE, asked.fetch_one(&mut connection)).await;
-    let answer: String =
-        answer.map_err(|_| late(server, CHECK_DEADLINE))?.map_err(|error| failed(server, WHAT, error))?;
+    let answer = answer.map_err(|_| late(server, CHECK_DEADLINE))?;
+    let role = answer.map_err(|error| failed(server, "answer a query", error))?;
     goodbye(connection).await;
-    match role {
-        Some(role) if role != answer => {
-            let message = format!("user {} acts as {answer}, not as {role}", login.username);
-            Err(LoginError::Failed { host: server.host.clone(), what: WHAT, message })
-        }
-        _ => Ok(()),
-    }
+    Ok(role)
 }
 
 /// Statements of one transaction, in this order.

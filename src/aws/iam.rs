@@ -19,12 +19,15 @@ pub struct PolicyArgs {
     /// Whose policy
     #[arg(long, value_enum, default_value_t = Role::Operator)]
     role: Role,
-    /// What transcoding needs; without any of these three, everything
+    /// What transcoding needs; without any of these four, everything
     #[arg(long)]
     transcoding: bool,
     /// What databases need
     #[arg(long)]
     database: bool,
+    /// What proxies before databases need besides (database.aws.proxy)
+    #[arg(long)]
+    proxy: bool,
     /// What caches need
     #[arg(long)]
     cache: bool,
@@ -43,8 +46,11 @@ pub struct PolicyArgs {
     /// Customer keys that buckets are encrypted with (transcoding.input/output.encryption.kmsKeyID)
     #[arg(long, value_name = "ARN", value_delimiter = ',')]
     bucket_kms_key: Vec<String>,
+    /// Roles that databases name (database.aws.proxy.roleARN, database.aws.monitoring.roleARN)
+    #[arg(long, value_name = "ARN", value_delimiter = ',')]
+    pass_role: Vec<String>,
     /// Instead: what the operator's own identity needs where platforms name these roles (spec.aws.roleARN)
-    #[arg(long, value_name = "ARN", value_delimiter = ',', conflicts_with_all = ["transcoding", "database", "cache", "kms_key", "bucket_kms_key"])]
+    #[arg(long, value_name = "ARN", value_delimiter = ',', conflicts_with_all = ["transcoding", "database", "proxy", "cache", "kms_key", "bucket_kms_key", "pass_role"])]
     assume: Vec<String>,
 }
 
@@ -66,6 +72,7 @@ enum Role {
 enum Part {
     Transcoding,
     Database,
+    Proxy,
     Cache,
 }
 
@@ -107,6 +114,7 @@ impl PolicyArgs {
         let asked = [
             (Part::Transcoding, self.transcoding),
             (Part::Database, self.database),
+            (Part::Proxy, self.proxy),
             (Part::Cache, self.cache),
         ];
         asked.iter().all(|(_, asked)| !asked) || asked.contains(&(part, true))
@@ -170,7 +178,16 @@ impl PolicyArgs {
                 kinds.iter().map(|kind| cache(&format!("{kind}:*"))).collect()
             }
             On::FinalSnapshots(kind) => vec![cache(&format!("{kind}:*-final-*"))],
-            On::Network => vec!["*".to_owned()],
+            On::Everything => vec!["*".to_owned()],
+            On::LoginSecrets => vec![format!(
+                "arn:{partition}:secretsmanager:{region}:{account}:secret:{name}-??????????-login-?-??????"
+            )],
+            On::PassedRoles if self.pass_role.is_empty() => return None,
+            On::PassedRoles => {
+                let services = ["monitoring.rds.amazonaws.com", "rds.amazonaws.com"];
+                conditions.insert("StringEquals".to_owned(), json!({"iam:PassedToService": services}));
+                self.pass_role.clone()
+            }
         };
         let condition =
             if conditions.is_empty() { String::new() } else { Value::Object(conditions).to_string() };

@@ -86,6 +86,7 @@ impl Cache {
             },
             endpoint: login.endpoint.clone(),
             protocol: Protocol::Redis { tls },
+            vault: None,
         };
         let mut staged = self.remembered(key, |memory| memory.login.clone());
         let was_staged = staged.is_some();

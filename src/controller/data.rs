@@ -190,7 +190,9 @@ impl<K: Kind> Data<K> {
                 self.forget(key);
                 return End::Done;
             }
-            Removal::Waiting(message) => return End::Waiting(waiting("AWS", message)),
+            Removal::Waiting(message) => {
+                return End::Waiting { waiting: waiting("AWS", message), look_after: BUSY };
+            }
             Removal::HeldUp(message) => return End::HeldUp(waiting("the spec", message)),
             Removal::Calls(calls) => calls,
         };
@@ -198,10 +200,10 @@ impl<K: Kind> Data<K> {
         let applied = self.call(&self.brake, key, account, &calls).await;
         match applied.failures.iter().find(|failure| !failure.waiting) {
             Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
-            None => End::Waiting(waiting(
-                "AWS",
-                format!("the {0} is removed, as {0}.deletionPolicy says", K::FIELD),
-            )),
+            None => {
+                let message = format!("the {0} is removed, as {0}.deletionPolicy says", K::FIELD);
+                End::Waiting { waiting: waiting("AWS", message), look_after: BUSY }
+            }
         }
     }
 

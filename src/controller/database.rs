@@ -8,6 +8,7 @@ use crate::{
     apply::{
         connection::{Connection, ConnectionError, Protocol, Target},
         master,
+        sessions::Postgres,
     },
     aws::Account,
     kinds::PlatformKey,
@@ -84,6 +85,7 @@ impl Database {
         resource: &StreamingPlatform,
         platform: &Platform,
         plan: &DataPlan,
+        postgres: &Postgres,
         account: Option<&Account>,
     ) -> Result<bool, String> {
         let (Some(login), Some(account)) = (&plan.login, account) else { return Ok(false) };
@@ -99,16 +101,21 @@ impl Database {
             },
             endpoint: login.endpoint.clone(),
             protocol: Protocol::Postgres,
+            vault: login.vault.clone().map(|vault| (account.clone(), vault)),
         };
         let master = master::login(account, &secrets, &login.master);
         let existing = drill::existing(platform);
-        let written = connection.carry_out(login.from.as_ref(), &login.step, existing, master).await;
+        let written =
+            connection.carry_out(login.from.as_ref(), &login.step, existing, postgres, master).await;
         let written = written.map_err(|error| format!("the database's login: {error}"))?;
         if written {
-            self.remembered(key, |memory| memory.login.refused = false);
+            self.remembered(key, |memory| {
+                memory.login.refused = false;
+                memory.changed_at = Some(Instant::now());
+            });
         } else if matches!(login.step, Step::Nothing { .. }) && self.is_check_due(key) {
             // Whether someone changed the password in the database, no description tells.
-            let checked = connection.check().await;
+            let checked = connection.check(postgres).await;
             let refused = matches!(&checked, Err(ConnectionError::Login(error)) if error.is_refused());
             self.remembered(key, |memory| memory.login.refused = refused);
             checked.map_err(|error| format!("the database's login: {error}"))?;

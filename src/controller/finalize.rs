@@ -21,11 +21,7 @@ use kube::{
     api::{Patch, PatchParams},
 };
 use serde_json::json;
-use std::time::Duration;
 use tracing::{info, warn};
-
-/// While something goes on in AWS or with Jobs, look again after this.
-const POLL: Duration = Duration::from_secs(2);
 
 impl Pipeline {
     /// Brings the deletion of a platform a step further.
@@ -34,25 +30,27 @@ impl Pipeline {
             // Garbage collection does the rest.
             return Outcome::Deleted.into();
         }
-        let (waiting, held_up) = match Box::pin(self.settle(key, resource)).await {
+        // None: something failed.
+        let (waiting, look_after) = match Box::pin(self.settle(key, resource)).await {
             End::Done => match self.set_finalizer(key, resource, false).await {
                 Ok(()) => {
                     info!("settled; the platform goes");
                     return Outcome::Deleted.into();
                 }
                 Err(error) => {
-                    (waiting("Kubernetes", format!("the finalizer can't be taken away: {error}")), true)
+                    (waiting("Kubernetes", format!("the finalizer can't be taken away: {error}")), None)
                 }
             },
-            End::Waiting(waiting) => (waiting, false),
-            End::HeldUp(waiting) => (waiting, true),
+            End::Waiting { waiting, look_after } => (waiting, Some(look_after)),
+            End::HeldUp(waiting) => (waiting, None),
         };
-        self.publish(key, resource, View::Deleting { waiting: &waiting, held_up }, &Applied::default()).await;
-        if held_up {
+        let view = View::Deleting { waiting: &waiting, held_up: look_after.is_none() };
+        self.publish(key, resource, view, &Applied::default()).await;
+        if look_after.is_none() {
             warn!(on = waiting.on, message = waiting.message, "the deletion is held up");
             return Outcome::Failed.into();
         }
-        Done { outcome: Outcome::Waiting, refresh: Some(POLL) }
+        Done { outcome: Outcome::Waiting, refresh: look_after }
     }
 
     /// Settles what lives outside of the cluster.
@@ -70,13 +68,15 @@ impl Pipeline {
             return self.transcoding.abandon(key, &platform, &told(&refusals));
         }
         let account = self.transcoding.account(resource, &platform, &observed).await;
-        self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
-        let deleted_at = resource.meta().deletion_timestamp.as_ref().map(|at| at.0).unwrap_or_default();
-        let usable = account.as_ref().ok().and_then(Option::as_ref);
-        // First what writes to database and cache, then these.
-        match self.transcoding.end(key, &platform, &observed, usable, deleted_at).await {
-            End::Done => {}
-            not_yet => return not_yet,
+        // First what writes to database and cache, then these. They take long; what has ended is not asked again.
+        if !self.transcoding.has_ended(key, resource) {
+            self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
+            let deleted_at = resource.meta().deletion_timestamp.as_ref().map(|at| at.0).unwrap_or_default();
+            let usable = account.as_ref().ok().and_then(Option::as_ref);
+            match self.transcoding.end(key, &platform, &observed, usable, deleted_at).await {
+                End::Done => self.transcoding.ended(key, resource),
+                not_yet => return not_yet,
+            }
         }
         // Both at once: the cache does not wait for the database's final snapshot.
         let (database, cache) = tokio::join!(

@@ -14,6 +14,7 @@ use crate::{
     apply::{
         self,
         cluster::{Applied, Applier},
+        sessions::Postgres,
     },
     aws,
     kinds::PlatformKey,
@@ -64,6 +65,7 @@ pub struct Pipeline {
     pub(super) settings: Settings,
     pub(super) metrics: Metrics,
     clock: Clock,
+    postgres: Postgres,
     pub(super) transcoding: Transcoding,
     pub(super) database: Database,
     pub(super) cache: Cache,
@@ -88,7 +90,7 @@ impl Pipeline {
         identity: &str,
         aws: InAws,
     ) -> Self {
-        let Surroundings { client, accounts: _, clock, metrics } = surroundings;
+        let Surroundings { client, accounts: _, postgres, clock, metrics } = surroundings;
         let InAws { transcoding, database, cache } = aws;
         Self {
             references: References::new(client.clone(), Arc::clone(&cluster)),
@@ -99,6 +101,7 @@ impl Pipeline {
             settings,
             metrics,
             clock,
+            postgres,
             transcoding,
             database,
             cache,
@@ -170,9 +173,18 @@ impl Pipeline {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
             database: self.database.apply(key, &plan.database, account.as_ref()).await,
             cache: self.cache.apply(key, &plan.cache, account.as_ref()).await,
-            drill: Box::pin(self.database.drill(key, &platform, &plan.database, account.as_ref())).await,
+            drill: Box::pin(self.database.drill(
+                key,
+                &platform,
+                &plan.database,
+                &self.postgres,
+                account.as_ref(),
+            ))
+            .await,
         };
-        let login = self.database.log_in(key, resource, &platform, &plan.database, account.as_ref());
+        let postgres = &self.postgres;
+        let login =
+            self.database.log_in(key, resource, &platform, &plan.database, postgres, account.as_ref());
         match Box::pin(login).await {
             Ok(written) => aws.database.changed += usize::from(written),
             Err(message) => {

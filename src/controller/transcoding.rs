@@ -22,13 +22,20 @@ use crate::{
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{Client, ResourceExt};
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 /// What is left to do where AWS will never answer again.
 pub(super) const LET_GO: &str = "to leave in AWS what is there, take the finalizer away by hand";
+
+/// While Jobs drain, look again after this.
+const POLL: Duration = Duration::from_secs(2);
 
 /// What a reconcile needs for transcoding.
 pub(super) struct Transcoding {
@@ -37,14 +44,24 @@ pub(super) struct Transcoding {
     dispatcher: Arc<Dispatcher>,
     brake: Brake,
     client: Client,
+    /// Platforms whose end came so far, with the UID and the generation that it was the end of.
+    ended: Mutex<HashMap<PlatformKey, Life>>,
 }
+
+/// UID and generation of a platform.
+type Life = (Option<String>, Option<i64>);
 
 /// How far the end of a platform's transcoding has come.
 pub(super) enum End {
     /// Everything is settled.
     Done,
     /// Something goes on.
-    Waiting(WaitingFor),
+    Waiting {
+        /// What.
+        waiting: WaitingFor,
+        /// Look again after this.
+        look_after: Duration,
+    },
     /// Something failed and is tried again.
     HeldUp(WaitingFor),
 }
@@ -64,6 +81,7 @@ impl Transcoding {
             dispatcher: Arc::new(dispatcher),
             brake: Brake::default(),
             client: client.clone(),
+            ended: Mutex::default(),
         }
     }
 
@@ -188,7 +206,7 @@ impl Transcoding {
             self.dispatcher.configure(key, config);
             let report = self.dispatcher.report(key);
             if !report.as_ref().is_some_and(|report| report.drained) {
-                return End::Waiting(draining(report.as_ref(), deadline));
+                return End::Waiting { waiting: draining(report.as_ref(), deadline), look_after: POLL };
             }
         }
         let calls = teardown(platform, there);
@@ -200,8 +218,26 @@ impl Transcoding {
         self.observer.forget(key);
         match applied.failures.iter().find(|failure| !failure.waiting) {
             Some(failure) => End::HeldUp(waiting("AWS", &failure.message)),
-            None => End::Waiting(waiting("AWS", "queues and buckets are being deleted, as the spec says")),
+            None => End::Waiting {
+                waiting: waiting("AWS", "queues and buckets are being deleted, as the spec says"),
+                look_after: POLL,
+            },
         }
+    }
+
+    /// Whether nothing is left to settle of a platform as it is now. A new leader looks again.
+    pub fn has_ended(&self, key: &PlatformKey, resource: &StreamingPlatform) -> bool {
+        self.all_ended().get(key) == Some(&(resource.uid(), resource.metadata.generation))
+    }
+
+    /// Nothing is left to settle.
+    pub fn ended(&self, key: &PlatformKey, resource: &StreamingPlatform) {
+        self.all_ended().insert(key.clone(), (resource.uid(), resource.metadata.generation));
+    }
+
+    fn all_ended(&self) -> MutexGuard<'_, HashMap<PlatformKey, Life>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Ends the transcoding of a platform that AWS can't be asked for. Where nothing is to be deleted there,
@@ -220,6 +256,7 @@ impl Transcoding {
         self.dispatcher.configure(key, None);
         self.observer.forget(key);
         self.brake.release(key);
+        self.all_ended().remove(key);
     }
 }
 

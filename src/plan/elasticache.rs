@@ -164,7 +164,14 @@ impl<'a> Planner<'a> {
             // An ARN is used again by the next cache of that name.
             let second = created_at.map(Timestamp::as_second).unwrap_or_default();
             let resource_id = format!("{arn}@{second}");
-            Some(Connection { resource_id, host, port, reader_host, master: Master::ElastiCache })
+            Some(Connection {
+                resource_id,
+                host,
+                port,
+                reader_host,
+                proxy: None,
+                master: Master::ElastiCache,
+            })
         });
     }
 
@@ -382,6 +389,7 @@ pub(super) fn endpoint(connection: &Connection) -> Endpoint {
     Endpoint {
         resource_id: connection.resource_id.clone(),
         host: connection.host.clone(),
+        server: connection.host.clone(),
         reader: connection.reader_host.clone(),
         port: connection.port,
         dbname: "0".to_owned(),

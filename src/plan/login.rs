@@ -6,13 +6,17 @@
 //! so a crash at any point is harmless. The pods roll by the Secret's content, and old ones go on with the
 //! old user. While they do, no further rotation begins.
 //!
+//! A proxy reads logins from a vault. A login is in there before the Secret leads pods to the proxy with it.
+//!
 //! Assumption: who carries a step out reads the Secret itself first, and does nothing if its record is not the
 //! one that the step was planned from: a watch may be late.
 
+use crate::{managed::rds::proxy::LoginSecret, platform::Platform};
 use data_encoding::HEXLOWER;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 
 /// After so long a password is replaced, when the spec says nothing else.
 pub const ROTATION_INTERVAL: SignedDuration = SignedDuration::from_hours(30 * 24);
@@ -27,6 +31,18 @@ pub enum User {
 }
 
 impl User {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::A, Self::B];
+
+    /// Name of the secret in Secrets Manager from which a proxy reads its login.
+    #[must_use]
+    pub fn secret_name(self, platform: &Platform) -> String {
+        platform.aws_name(match self {
+            Self::A => "login-a",
+            Self::B => "login-b",
+        })
+    }
+
     /// The other one.
     #[must_use]
     pub fn other(self) -> Self {
@@ -60,6 +76,29 @@ impl Record {
     pub fn parse(annotation: &str) -> Option<Self> {
         serde_json::from_str(annotation).ok()
     }
+
+    /// Identifies this login, in 64 characters: the version of a secret in Secrets Manager that holds it.
+    #[must_use]
+    pub fn version(&self) -> String {
+        let Self { database, user, set_at, endpoint: _, asked: _ } = self;
+        HEXLOWER.encode(&Sha256::digest(format!("{database} {user:?} {set_at}")))
+    }
+}
+
+/// The secrets from which a proxy reads the logins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vault {
+    /// By user: of both.
+    pub logins: BTreeMap<User, LoginSecret>,
+}
+
+impl Vault {
+    /// Whether it holds the login of this record.
+    #[must_use]
+    pub fn holds(&self, record: &Record) -> bool {
+        let secret = self.logins.get(&record.user);
+        secret.is_some_and(|secret| secret.current.as_ref() == Some(&record.version()))
+    }
 }
 
 /// Where a database is reached.
@@ -69,6 +108,8 @@ pub struct Endpoint {
     pub resource_id: String,
     /// Host that takes writes.
     pub host: String,
+    /// Host of the server itself, where logins are set: another one only where there is a proxy before it.
+    pub server: String,
     /// Host that answers reads, where there is one.
     pub reader: Option<String>,
     /// Port.
@@ -86,10 +127,16 @@ impl Endpoint {
         format!("{}/{}", self.resource_id, self.dbname)
     }
 
+    /// Whether there is a proxy before the server.
+    #[must_use]
+    pub fn has_proxy(&self) -> bool {
+        self.host != self.server
+    }
+
     /// Hash over what the Secret says of it.
     #[must_use]
     pub fn hash(&self) -> String {
-        let Self { resource_id: _, host, reader, port, dbname, ca } = self;
+        let Self { resource_id: _, host, server: _, reader, port, dbname, ca } = self;
         let parts = (host, reader, port, dbname, ca);
         HEXLOWER.encode(&Sha256::digest(format!("{parts:?}"))[..16])
     }
@@ -110,6 +157,8 @@ pub struct Facts<'a> {
     pub asked: Option<&'a str>,
     /// Whether the server refused the login that the Secret holds.
     pub refused: bool,
+    /// Where a proxy reads the logins, where there is one.
+    pub vault: Option<&'a Vault>,
     /// Whether a rotation may begin: no pod is left that was started with an earlier content of the Secret, and no
     /// other server, which would not know of it, is about to take this one's place.
     pub may_rotate: bool,
@@ -148,6 +197,11 @@ pub enum Step {
         /// What the Secret shall say afterwards.
         record: Record,
     },
+    /// Give the login that the Secret holds to the proxy.
+    Store {
+        /// What the Secret says, now and afterwards.
+        record: Record,
+    },
     /// Write the Secret with another endpoint and the login that it has.
     Rewrite {
         /// What the Secret shall say afterwards.
@@ -158,7 +212,7 @@ pub enum Step {
 /// The next step for a login.
 #[must_use]
 pub fn plan(facts: &Facts<'_>) -> Step {
-    let Facts { record, endpoint, now, interval, asked, refused, may_rotate } = facts;
+    let Facts { record, endpoint, now, interval, asked, refused, vault, may_rotate } = facts;
     let set = |why, user| Step::Set {
         why,
         record: Record {
@@ -185,6 +239,7 @@ pub fn plan(facts: &Facts<'_>) -> Step {
     };
     match wanted {
         Some(why) if *may_rotate => set(why, other),
+        _ if vault.is_some_and(|vault| !vault.holds(record)) => Step::Store { record: (*record).clone() },
         _ if record.endpoint != endpoint.hash() => {
             Step::Rewrite { record: Record { endpoint: endpoint.hash(), ..(*record).clone() } }
         }

@@ -47,6 +47,8 @@ pub struct LoginPlan {
     pub endpoint: login::Endpoint,
     /// Who may set it.
     pub master: Master,
+    /// Where a proxy reads it.
+    pub vault: Option<login::Vault>,
     /// Labels of the Secret.
     pub labels: BTreeMap<String, String>,
     /// Whether the Secret goes with the platform.
@@ -116,8 +118,19 @@ pub struct Connection {
     pub port: u16,
     /// Host that spreads over the readers.
     pub reader_host: Option<String>,
+    /// The proxy before the server.
+    pub proxy: Option<Proxied>,
     /// Where the master's password is.
     pub master: Master,
+}
+
+/// A proxy before a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proxied {
+    /// Host of the proxy.
+    pub host: String,
+    /// Whether it reaches the server.
+    pub reaches: bool,
 }
 
 /// Where the password of the master is.
@@ -144,6 +157,8 @@ pub struct Facts {
     pub version: Option<String>,
     /// The node that takes writes, where that can be told.
     pub primary: Option<String>,
+    /// The proxy before it that is wanted or not yet gone.
+    pub proxy: Option<String>,
     /// Latest point in time that can be restored.
     pub latest_restorable: Option<Timestamp>,
     /// Others of the platform that are kept: what a restore replaced.

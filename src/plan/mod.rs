@@ -203,6 +203,11 @@ pub fn plan(platform: &Platform, observed: &Observed, now: Timestamp) -> Plan {
     });
     plan.database.login = database_login(platform, observed, &plan, now);
     plan.cache.login = cache_login(platform, observed, &plan, now);
+    // Nobody connects by a proxy any more that no Secret and no pod names.
+    let login = plan.database.login.as_ref().map(|login| &login.step);
+    if matches!(login, Some(login::Step::Nothing { .. })) && rolled_out(observed, &plan) {
+        plan.database.calls.extend(unused_proxies(platform, observed, &plan.database));
+    }
     plan.prune = observed
         .objects
         .iter()
@@ -246,6 +251,13 @@ fn cache_in_aws(platform: &Platform, observed: &Observed, now: Timestamp) -> man
     }
 }
 
+fn unused_proxies(platform: &Platform, observed: &Observed, plan: &managed::DataPlan) -> Vec<call::Call> {
+    match (platform.database_in_aws(), &observed.database) {
+        (Some(wanted), Some(seen)) => rds::unused(platform, wanted, &seen.resource, plan),
+        _ => Vec::new(),
+    }
+}
+
 /// What is to be done about the login of a database in AWS, once it can be connected to.
 fn database_login(
     platform: &Platform,
@@ -257,9 +269,12 @@ fn database_login(
     if wanted.management == Management::ObserveOnly || connection.master == managed::Master::Unknown {
         return None;
     }
+    let record = login_record(platform, observed, names::DATABASE);
     let login = Login {
         part: names::DATABASE,
-        endpoint: rds::endpoint(platform, wanted, connection),
+        endpoint: rds::endpoint(platform, wanted, connection, record.as_ref()),
+        vault: observed.database.as_ref().and_then(|seen| rds::vault(platform, wanted, &seen.resource)),
+        record,
         interval: wanted.login_rotation_interval,
         refused: observed.database.as_ref().is_some_and(|seen| seen.login_refused),
         master: connection.master.clone(),
@@ -282,6 +297,8 @@ fn cache_login(
     }
     let login = Login {
         part: names::CACHE,
+        record: login_record(platform, observed, names::CACHE),
+        vault: None,
         endpoint: elasticache::endpoint(connection),
         interval: wanted.login_rotation_interval.filter(|_| wanted.tls),
         refused: observed.cache.as_ref().is_some_and(|seen| seen.login_refused),
@@ -292,9 +309,18 @@ fn cache_login(
     Some(login.plan(platform, observed, plan, now))
 }
 
+/// What the connection Secret says of the login that it holds.
+fn login_record(platform: &Platform, observed: &Observed, part: &str) -> Option<login::Record> {
+    let key = ObjectKey::new(Kind::Secret, platform.name.child(part));
+    let annotations = observed.objects.get(&key)?.metadata.annotations.as_ref()?;
+    login::Record::parse(annotations.get(names::ANNOTATION_LOGIN)?)
+}
+
 /// What a login of a database or cache is planned from.
 struct Login {
     part: &'static str,
+    record: Option<login::Record>,
+    vault: Option<login::Vault>,
     endpoint: login::Endpoint,
     interval: Option<Duration>,
     refused: bool,
@@ -311,11 +337,7 @@ impl Login {
         plan: &Plan,
         now: Timestamp,
     ) -> managed::LoginPlan {
-        let Self { part, endpoint, interval, refused, master, deletion_policy, holds } = self;
-        let key = ObjectKey::new(Kind::Secret, platform.name.child(part));
-        let record = observed.objects.get(&key).and_then(|secret| {
-            login::Record::parse(secret.metadata.annotations.as_ref()?.get(names::ANNOTATION_LOGIN)?)
-        });
+        let Self { part, record, vault, endpoint, interval, refused, master, deletion_policy, holds } = self;
         let interval = interval.map(SignedDuration::try_from);
         let step = login::plan(&login::Facts {
             record: record.as_ref(),
@@ -324,6 +346,7 @@ impl Login {
             interval: interval.and_then(Result::ok).unwrap_or(SignedDuration::MAX),
             asked: platform.rotate_login.as_deref(),
             refused,
+            vault: vault.as_ref(),
             may_rotate: !holds && rolled_out(observed, plan),
         });
         managed::LoginPlan {
@@ -331,6 +354,7 @@ impl Login {
             from: record,
             endpoint,
             master,
+            vault,
             labels: platform.labels(part),
             // What is retained keeps what opens it.
             owned: deletion_policy != DatabaseDeletionPolicy::Retain,

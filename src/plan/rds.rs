@@ -8,13 +8,15 @@ mod blue_green;
 mod creation;
 pub mod drill;
 mod instance;
+mod proxy;
 mod removal;
 
+pub use proxy::{unused, vault};
 pub use removal::teardown;
 
 use super::{
     call::Call,
-    login::Endpoint,
+    login::{Endpoint, Record},
     managed::{
         Connection, DataPlan, Master, Owner, Permits, State, in_use, missing_tags, owner,
         rules::{Ownership, Subject},
@@ -57,6 +59,7 @@ pub fn plan(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>, no
             Engine::Instance { .. } => planner.instance(),
             Engine::Aurora { readers, .. } => planner.aurora(*readers),
         }
+        planner.proxy();
         planner.kept();
     }
     if !platform.suspended {
@@ -139,6 +142,7 @@ impl<'a> Planner<'a> {
                 }
             }
         }
+        self.plan.facts.proxy = self.told_proxy();
         let has_served = self.connection(&self.identifier).is_some();
         self.plan.facts.identifier = in_use(&self.identifier, self.seen.identifier.as_ref(), has_served);
     }
@@ -398,7 +402,8 @@ impl<'a> Planner<'a> {
             }
         };
         let (host, port) = endpoint.clone()?;
-        Some(Connection { resource_id: resource_id.clone(), host, port, reader_host, master })
+        let (resource_id, proxy) = (resource_id.clone(), self.proxied(identifier));
+        Some(Connection { resource_id, host, port, reader_host, proxy, master })
     }
 
     fn master(&self, secret: Option<&rds::MasterSecret>) -> Master {
@@ -414,17 +419,28 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Where pods reach the database.
-pub(super) fn endpoint(platform: &Platform, wanted: &AwsDatabase, connection: &Connection) -> Endpoint {
+/// Where pods reach the database. They are led to its proxy once that reaches it, and stay there while it serves.
+/// `record`: what the connection Secret says.
+pub(super) fn endpoint(
+    platform: &Platform,
+    wanted: &AwsDatabase,
+    connection: &Connection,
+    record: Option<&Record>,
+) -> Endpoint {
     let region = platform.aws.as_ref().map(|aws| aws.region.as_str()).unwrap_or_default();
-    Endpoint {
+    let direct = Endpoint {
         resource_id: connection.resource_id.clone(),
         host: connection.host.clone(),
+        server: connection.host.clone(),
         reader: connection.reader_host.clone(),
         port: connection.port,
         dbname: wanted.database_name.clone(),
         ca: if wanted.network.tls { rds_ca::of_region(region) } else { None },
-    }
+    };
+    let Some(proxy) = &connection.proxy else { return direct };
+    let led = Endpoint { host: proxy.host.clone(), ..direct.clone() };
+    let stays = record.is_some_and(|record| record.endpoint == led.hash());
+    if proxy.reaches || stays { led } else { direct }
 }
 
 fn of_instance(instance: &Instance) -> Server<'_> {

@@ -60,6 +60,8 @@ pub struct AwsDatabase {
     pub monitoring: Option<(i64, String)>,
     /// Logs that go to CloudWatch Logs.
     pub log_exports: BTreeSet<String>,
+    /// What is before it.
+    pub proxy: Option<Proxy>,
     /// How often the login gets a new password; none: only when asked.
     pub login_rotation_interval: Option<Duration>,
     /// What is done about drift.
@@ -166,6 +168,25 @@ pub struct Network {
     pub ca_certificate: Option<String>,
     /// Whether connections are encrypted.
     pub tls: bool,
+}
+
+/// RDS Proxy before a database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Proxy {
+    /// Role that it reads the logins' secrets with.
+    pub role: String,
+    /// Its subnets.
+    pub subnets: BTreeSet<String>,
+    /// Its security groups; empty: the VPC's default one.
+    pub security_groups: BTreeSet<String>,
+    /// A client's connection that is idle for so long is closed.
+    pub idle_client_timeout: Duration,
+    /// How long a client waits for a connection.
+    pub borrow_timeout: Duration,
+    /// Share of the database's connections that it may use, in percent.
+    pub max_connections_percent: i64,
+    /// Share that it keeps open while nobody uses them, in percent.
+    pub max_idle_connections_percent: i64,
 }
 
 /// The subnets of a database or cache.

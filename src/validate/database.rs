@@ -11,13 +11,18 @@ use crate::{
     platform::{
         AwsDatabase, Platform,
         database::{
-            Capacity, Engine, InstanceStorage, Network, Restore, RestoreDrill, RestoreSource, Subnets, Window,
+            Capacity, Engine, InstanceStorage, Network, Proxy, Restore, RestoreDrill, RestoreSource, Subnets,
+            Window,
         },
         schedule::Schedule,
     },
     quantity,
 };
-use std::{collections::BTreeMap, ops::RangeInclusive, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+    time::Duration,
+};
 
 /// Longest identifier: AWS takes 63 characters; what a restore and the number of an instance add must fit.
 const IDENTIFIER: usize = 48;
@@ -104,6 +109,8 @@ pub(super) fn resolve(
             "only an emulator (spec.aws.endpointURL) may do without TLS; leave it out",
         );
     }
+    let engine = engine(&spec, &defaults, findings);
+    let proxy = spec.proxy.clone().map(|it| proxy(it, &network, &engine, findings));
     let region = platform.aws.as_ref().map(|aws| aws.region.as_str()).unwrap_or_default();
     if network.tls && !region.is_empty() && rds_ca::of_region(region).is_none() {
         findings.invalid(
@@ -112,7 +119,7 @@ pub(super) fn resolve(
         );
     }
     let resolved = AwsDatabase {
-        engine: engine(&spec, &defaults, findings),
+        engine,
         version: spec.version.clone().unwrap_or_else(|| VERSION.to_owned()),
         auto_minor_version_upgrade: spec.auto_minor_version_upgrade.unwrap_or(true),
         major_upgrades: spec.major_upgrades.unwrap_or_default(),
@@ -142,6 +149,7 @@ pub(super) fn resolve(
         },
         monitoring: spec.monitoring.map(|it| (it.interval_seconds.into(), it.role_arn)),
         log_exports: spec.log_exports.unwrap_or_default().into_iter().map(log_name).collect(),
+        proxy,
         login_rotation_interval: match spec.login_rotation_interval {
             Some(interval) if Duration::from(interval).is_zero() => None,
             interval => Some(span("loginRotationInterval", interval, 30 * DAY, HOUR..=365 * DAY, findings)),
@@ -243,6 +251,53 @@ fn network(spec: &Spec) -> Network {
         security_groups: network.security_group_ids.unwrap_or_default().into_iter().collect(),
         ca_certificate: network.ca_certificate_identifier,
         tls: network.tls.unwrap_or(true),
+    }
+}
+
+/// The proxy: what is left out is as for the database, or AWS's default.
+fn proxy(spec: api::Proxy, network: &Network, engine: &Engine, findings: &mut Findings) -> Proxy {
+    let subnets = match (spec.subnet_ids, &network.subnets) {
+        (Some(ids), _) => ids.into_iter().collect(),
+        (None, Subnets::Ids(ids)) => ids.clone(),
+        (None, Subnets::Default | Subnets::Group(_)) => BTreeSet::new(),
+    };
+    let groups = spec.security_group_ids.map(|ids| ids.into_iter().collect());
+    if matches!(engine, Engine::Aurora { capacity: Some(Capacity { min_halves: 0, .. }), .. }) {
+        findings.invalid(
+            "spec.database.aws.serverless.minACU",
+            "must be at least \"0.5\" with a proxy: it keeps a connection open, and Aurora never pauses",
+        );
+    }
+    let max_connections_percent = spec.max_connections_percent.unwrap_or(100);
+    let max_idle_connections_percent =
+        spec.max_idle_connections_percent.unwrap_or(max_connections_percent / 2);
+    if max_idle_connections_percent > max_connections_percent {
+        findings.invalid(
+            "spec.database.aws.proxy.maxIdleConnectionsPercent",
+            format!("must not be above maxConnectionsPercent, which is {max_connections_percent}"),
+        );
+    }
+    let second = Duration::from_secs(1);
+    Proxy {
+        role: spec.role_arn,
+        subnets,
+        security_groups: groups.unwrap_or_else(|| network.security_groups.clone()),
+        idle_client_timeout: span(
+            "proxy.idleClientTimeout",
+            spec.idle_client_timeout,
+            HOUR / 2,
+            second..=8 * HOUR,
+            findings,
+        ),
+        borrow_timeout: span(
+            "proxy.connectionBorrowTimeout",
+            spec.connection_borrow_timeout,
+            HOUR / 30,
+            second..=HOUR / 12,
+            findings,
+        ),
+        max_connections_percent: max_connections_percent.into(),
+        max_idle_connections_percent: max_idle_connections_percent.into(),
     }
 }
 

@@ -1,13 +1,10 @@
 //! What a restore drill asks a restored database.
 
-use crate::server::{create, master, run, session, without_tls};
+use crate::server::{create, master, query, run, session, set_login, without_tls};
 use rstest::rstest;
 use service_common::testing::Postgres;
 use streaming_operator::{
-    apply::{
-        drill::query,
-        postgres::{Existing, set_login},
-    },
+    apply::postgres::Existing,
     plan::{
         login::User,
         rds::drill::{Answer, QUERY},

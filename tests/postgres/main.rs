@@ -7,10 +7,10 @@ mod drill;
 mod rotation;
 mod server;
 
-use server::{Authority, create, master, run, session, without_tls};
+use server::{Authority, check, create, master, run, session, set_login, without_tls};
 use service_common::testing::Postgres;
 use streaming_operator::{
-    apply::postgres::{Existing, Login, LoginError, Password, Roles, Server, Tls, check, set_login},
+    apply::postgres::{Existing, Login, LoginError, Password, Roles, Server, Tls},
     plan::login::User,
 };
 

@@ -2,7 +2,7 @@
 
 use crate::{
     cluster::Cluster,
-    server::{MASTER_PASSWORD, create, master},
+    server::{MASTER_PASSWORD, check, create, master, set_login},
 };
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use streaming_operator::{
     apply::{
         connection::{Connection, ConnectionError, Protocol, Target, server},
-        postgres::{Existing, Login, Password, Server, check},
+        postgres::{Existing, Login, Password, Server},
+        sessions::Postgres as Sessions,
     },
     metrics::Metrics,
     plan::login::{Endpoint, Facts, ROTATION_INTERVAL, Record, Step, User, Why, plan},
@@ -31,6 +32,7 @@ impl Platform {
         let endpoint = Endpoint {
             resource_id: "db-1".into(),
             host: "127.0.0.1".into(),
+            server: "127.0.0.1".into(),
             reader: None,
             port: postgres.port,
             dbname: "app".into(),
@@ -42,6 +44,7 @@ impl Platform {
             target,
             endpoint,
             protocol: Protocol::Postgres,
+            vault: None,
         };
         Self { cluster, connection, now: Timestamp::UNIX_EPOCH }
     }
@@ -59,13 +62,16 @@ impl Platform {
             interval: ROTATION_INTERVAL,
             asked: None,
             refused,
+            vault: None,
             may_rotate: true,
         })
     }
 
     async fn carry_out(&self, step: &Step) -> Result<bool, ConnectionError> {
         let from = self.record().await;
-        self.connection.carry_out(from.as_ref(), step, Existing::Grant, async { Ok(master()) }).await
+        self.connection
+            .carry_out(from.as_ref(), step, Existing::Grant, &Sessions::default(), async { Ok(master()) })
+            .await
     }
 
     /// One reconcile; returns what was done.
@@ -157,8 +163,7 @@ async fn a_crash_before_the_secret_is_written_harms_nobody() {
     platform.now += ROTATION_INTERVAL;
     let (server, in_use) = platform.pod();
     // Set, and lost with the process that set it.
-    let set = streaming_operator::apply::postgres::set_login;
-    set(&server, &master(), User::B, Existing::Grant).await.unwrap();
+    set_login(&server, &master(), User::B, Existing::Grant).await.unwrap();
     check(&server, &in_use).await.unwrap();
     assert!(matches!(platform.reconcile(false).await, Step::Set { why: Why::Due, .. }));
     let (_, next) = platform.pod();
@@ -176,7 +181,10 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
     platform.reconcile(false).await;
     let (server, in_use) = platform.pod();
     let unasked = async { panic!("the master is not needed") };
-    let late = platform.connection.carry_out(from.as_ref(), &step, Existing::Grant, unasked).await;
+    let late = platform
+        .connection
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked)
+        .await;
     assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
     check(&server, &in_use).await.unwrap();
 
@@ -191,7 +199,10 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
         cluster.put(&secret);
         Ok(master())
     };
-    let late = platform.connection.carry_out(from.as_ref(), &step, Existing::Grant, meanwhile).await;
+    let late = platform
+        .connection
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), meanwhile)
+        .await;
     assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
     assert_eq!(platform.pod().1, in_use);
 }
@@ -200,17 +211,20 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
 async fn a_refused_login_is_replaced_and_a_new_host_keeps_it() {
     let postgres = Postgres::start(None);
     let mut platform = Platform::new(&postgres).await;
-    assert!(matches!(platform.connection.check().await, Err(ConnectionError::Missing(_))));
+    assert!(matches!(
+        platform.connection.check(&Sessions::default()).await,
+        Err(ConnectionError::Missing(_))
+    ));
     platform.reconcile(false).await;
-    platform.connection.check().await.unwrap();
+    platform.connection.check(&Sessions::default()).await.unwrap();
     platform.now += SignedDuration::from_hours(1);
 
     let mut admin = crate::server::session(&platform.pod().0, &master()).await;
     crate::server::run(&mut admin, "ALTER ROLE app_platform_a PASSWORD 'broken'").await.unwrap();
-    let refused = platform.connection.check().await;
+    let refused = platform.connection.check(&Sessions::default()).await;
     assert!(matches!(refused, Err(ConnectionError::Login(error)) if error.is_refused()));
     assert!(matches!(platform.reconcile(true).await, Step::Set { why: Why::Refused, .. }));
-    platform.connection.check().await.unwrap();
+    platform.connection.check(&Sessions::default()).await.unwrap();
 
     let before = platform.pod().1;
     platform.connection.endpoint.host = "localhost".into();
@@ -218,10 +232,14 @@ async fn a_refused_login_is_replaced_and_a_new_host_keeps_it() {
     assert!(matches!(step, Step::Rewrite { .. }));
     let unasked = async { panic!("the master is not needed") };
     let from = platform.record().await;
-    platform.connection.carry_out(from.as_ref(), &step, Existing::Grant, unasked).await.unwrap();
+    platform
+        .connection
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked)
+        .await
+        .unwrap();
     assert_eq!(platform.pod().1, before);
     assert_eq!(platform.cluster.value("host").as_deref(), Some("localhost"));
-    platform.connection.check().await.unwrap();
+    platform.connection.check(&Sessions::default()).await.unwrap();
     assert!(matches!(platform.step(false).await, Step::Nothing { .. }));
 }
 
@@ -238,10 +256,12 @@ async fn the_secret_of_an_embedded_database_is_not_overwritten() {
         interval: ROTATION_INTERVAL,
         asked: None,
         refused: false,
+        vault: None,
         may_rotate: true,
     });
     let unasked = async { panic!("the master is not needed") };
-    let kept = platform.connection.carry_out(None, &step, Existing::Grant, unasked).await;
+    let kept =
+        platform.connection.carry_out(None, &step, Existing::Grant, &Sessions::default(), unasked).await;
     assert!(matches!(kept, Err(ConnectionError::NotOurs(_))), "{kept:?}");
     assert_eq!(platform.cluster.value("password").as_deref(), Some("x"));
 }

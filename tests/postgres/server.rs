@@ -3,7 +3,13 @@
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use service_common::testing::Postgres;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
-use streaming_operator::apply::postgres::{Login, Password, Server, Tls};
+use streaming_operator::{
+    apply::{
+        postgres::{Existing, Login, LoginError, Password, Server, Tls},
+        sessions::Postgres as Sessions,
+    },
+    plan::{login::User, rds::drill::Answer},
+};
 
 /// Needs quotes, wherever it is written.
 pub const MASTER: &str = r#"The "Master" o'x"#;
@@ -53,6 +59,23 @@ pub async fn create(postgres: &Postgres, dbname: &str) {
         sqlx::raw_sql(AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap();
     }
     superuser.close().await.unwrap();
+}
+
+pub async fn set_login(
+    server: &Server,
+    master: &Login,
+    user: User,
+    existing: Existing,
+) -> Result<Login, LoginError> {
+    Sessions::default().set_login(server, master, user, existing).await
+}
+
+pub async fn check(server: &Server, login: &Login) -> Result<(), LoginError> {
+    Sessions::default().check(server, login).await
+}
+
+pub async fn query(server: &Server, login: &Login, query: &str) -> Answer {
+    Sessions::default().query(server, login, query).await
 }
 
 /// A session of a login.

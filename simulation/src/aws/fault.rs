@@ -1,8 +1,9 @@
 //! Errors: what a service answers, and what a test makes it answer.
 
-use super::query;
+use super::{Place, query};
 use bytes::Bytes;
 use http::{Response, StatusCode};
+use std::fmt;
 
 /// An error as AWS answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,22 +70,32 @@ pub struct Injection {
     pub effect: Effect,
 }
 
+/// Decides what befalls a call, by its place and its action.
+type Rule = Box<dyn FnMut(&Place, &str) -> Option<Effect> + Send>;
+
 /// The faults that are still to come.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Faults(Vec<Injection>);
+#[derive(Default)]
+pub(super) struct Faults {
+    orders: Vec<Injection>,
+    rule: Option<Rule>,
+}
 
 impl Faults {
     pub fn add(&mut self, injection: Injection) {
-        self.0.push(injection);
+        self.orders.push(injection);
+    }
+
+    pub fn set_rule(&mut self, rule: Rule) {
+        self.rule = Some(rule);
     }
 
     /// What happens to this call. The earliest order that matches is used up first.
-    pub fn draw(&mut self, action: &str) -> Option<Effect> {
+    pub fn draw(&mut self, place: &Place, action: &str) -> Option<Effect> {
         let matches = |pattern: &str| match pattern.strip_suffix('*') {
             Some(beginning) => action.starts_with(beginning),
             None => action == pattern,
         };
-        for order in self.0.iter_mut().filter(|order| order.times > 0 && matches(&order.action)) {
+        for order in self.orders.iter_mut().filter(|order| order.times > 0 && matches(&order.action)) {
             if order.after > 0 {
                 order.after -= 1;
                 continue;
@@ -92,6 +103,12 @@ impl Faults {
             order.times -= 1;
             return Some(order.effect.clone());
         }
-        None
+        self.rule.as_mut().and_then(|rule| rule(place, action))
+    }
+}
+
+impl fmt::Debug for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Faults").field("orders", &self.orders).finish_non_exhaustive()
     }
 }

@@ -66,6 +66,8 @@ impl Place {
 pub struct Region {
     /// Where it is.
     pub place: Place,
+    /// Everything up to then has happened.
+    now: Timestamp,
     /// RDS.
     pub rds: rds::Rds,
     /// ElastiCache.
@@ -100,6 +102,14 @@ impl Cloud {
         Self { clock, inner: Arc::default(), news: Arc::default() }
     }
 
+    /// Another cloud that is as this one is now; nothing was asked of it yet, and no fault is to come.
+    #[must_use]
+    pub fn copy(&self, clock: Clock) -> Self {
+        let copy = Self::new(clock);
+        copy.inner().regions = self.inner().regions.clone();
+        copy
+    }
+
     /// Its clock.
     #[must_use]
     pub fn clock(&self) -> Clock {
@@ -109,6 +119,11 @@ impl Cloud {
     /// Makes calls fail from now on, as described.
     pub fn inject(&self, injection: Injection) {
         self.inner().faults.add(injection);
+    }
+
+    /// Decides from now on what befalls each call that no injection hits, by its place and its action.
+    pub fn set_fault(&self, rule: impl FnMut(&Place, &str) -> Option<fault::Effect> + Send + 'static) {
+        self.inner().faults.set_rule(Box::new(rule));
     }
 
     /// All calls so far, oldest first.
@@ -168,7 +183,7 @@ impl Cloud {
             Err(fault) => return Some(fault.xml_response()),
         };
         let mut inner = self.inner();
-        let injected = inner.faults.draw(&request.action());
+        let injected = inner.faults.draw(&request.place, &request.action());
         let region = inner.region(&request.place);
         region.advance(now);
         let performed = match &injected {
@@ -217,6 +232,7 @@ impl Inner {
 impl Region {
     /// Lets happen what is due by `now`, in the order of its times.
     fn advance(&mut self, now: Timestamp) {
+        self.now = now;
         self.rds.advance(now, &self.place, &mut self.secrets);
         self.elasticache.advance(now, &self.place);
         self.secrets.advance(now);
@@ -224,7 +240,7 @@ impl Region {
     }
 
     fn perform(&mut self, request: &transport::Incoming, now: Timestamp) -> Result<Said, Fault> {
-        let Self { place, rds, elasticache, secrets, sqs, s3 } = self;
+        let Self { place, now: _, rds, elasticache, secrets, sqs, s3 } = self;
         if let Some(request) = &request.s3 {
             return s3.call(request, now, place, sqs).map(Said::Response);
         }

@@ -6,6 +6,7 @@ use super::{
     query::{self, Answer, Parameters},
     s3::{self, S3Request},
 };
+use crate::wire::Wire;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_rds::config::{AsyncSleep, Credentials, SharedAsyncSleep, SharedCredentialsProvider, Sleep};
 use aws_smithy_runtime_api::client::{
@@ -133,12 +134,19 @@ impl Cloud {
     /// Configuration for clients that reach this cloud within the process, as the account of [`ACCOUNT`].
     #[must_use]
     pub fn sdk_config(&self, region: &str) -> SdkConfig {
+        self.sdk_config_on(&Wire::default(), region)
+    }
+
+    /// The same, for clients whose calls go over a wire.
+    #[must_use]
+    pub fn sdk_config_on(&self, wire: &Wire, region: &str) -> SdkConfig {
         let keys = Credentials::new(ACCOUNT, "secret", None, None, "simulation");
+        let line = Line { cloud: self.clone(), wire: wire.clone() };
         SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(aws_config::Region::new(region.to_owned()))
             .credentials_provider(SharedCredentialsProvider::new(keys))
-            .http_client(SharedHttpClient::new(self.clone()))
+            .http_client(SharedHttpClient::new(line))
             .sleep_impl(SharedAsyncSleep::new(TokioSleep))
             .build()
     }
@@ -154,24 +162,39 @@ impl AsyncSleep for TokioSleep {
     }
 }
 
-impl HttpClient for Cloud {
+/// From a client to the cloud.
+#[derive(Clone, Debug)]
+struct Line {
+    cloud: Cloud,
+    wire: Wire,
+}
+
+impl HttpClient for Line {
     fn http_connector(&self, _: &HttpConnectorSettings, _: &RuntimeComponents) -> SharedHttpConnector {
         SharedHttpConnector::new(self.clone())
     }
 }
 
-impl HttpConnector for Cloud {
+impl HttpConnector for Line {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let cloud = self.clone();
-        HttpConnectorFuture::new(async move { answer(&cloud, request).await })
+        let line = self.clone();
+        HttpConnectorFuture::new(async move { line.call(request).await })
     }
 }
 
-async fn answer(cloud: &Cloud, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
-    let broken = |what: &str| ConnectorError::io(what.to_owned().into());
-    let request = request.try_into_http1x().map_err(|_| broken("the request is no HTTP/1.1"))?;
-    let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
-    cloud.wait(&request).await;
-    let response = cloud.handle(&request).ok_or_else(|| broken("the connection was cut"))?;
-    response.map(SdkBody::from).try_into().map_err(|_| broken("the response is no HTTP/1.1"))
+impl Line {
+    async fn call(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
+        let broken = |what: &str| ConnectorError::io(what.to_owned().into());
+        let request = request.try_into_http1x().map_err(|_| broken("the request is no HTTP/1.1"))?;
+        let request = request.map(|body| Bytes::copy_from_slice(body.bytes().unwrap_or_default()));
+        let Self { cloud, wire } = self;
+        let name = Incoming::read(&request).map_or_else(|fault| fault.code, |incoming| incoming.action());
+        let answered = async move {
+            cloud.wait(&request).await;
+            cloud.handle(&request)
+        };
+        let response = wire.carry(name, answered).await.flatten();
+        let response = response.ok_or_else(|| broken("the connection was cut"))?;
+        response.map(SdkBody::from).try_into().map_err(|_| broken("the response is no HTTP/1.1"))
+    }
 }

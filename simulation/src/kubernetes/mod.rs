@@ -14,13 +14,13 @@ pub mod store;
 mod tests;
 mod watch;
 
-use crate::clock::Clock;
+use crate::{clock::Clock, wire::Wire};
 use jiff::Timestamp;
-use kube::Client;
+use kube::{Client, client::Body};
 use request::Request;
 use status::Refusal;
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -77,11 +77,32 @@ impl Cluster {
         Self { clock, inner: Arc::default(), news: Arc::new(signal::Sender::default()) }
     }
 
+    /// Another cluster that is as this one is now; nothing is asked of it yet, and nothing befalls its requests.
+    #[must_use]
+    pub fn copy(&self, clock: Clock) -> Self {
+        let copy = Self::new(clock);
+        copy.inner().store = self.inner().store.clone();
+        copy
+    }
+
     /// A client of it.
     #[must_use]
     pub fn client(&self) -> Client {
-        let cluster = self.clone();
-        Client::new(tower::service_fn(move |request| cluster.clone().serve(request)), "default")
+        self.client_on(&Wire::default())
+    }
+
+    /// A client whose requests go over a wire.
+    #[must_use]
+    pub fn client_on(&self, wire: &Wire) -> Client {
+        let (cluster, wire) = (self.clone(), wire.clone());
+        let send = move |request: http::Request<Body>| {
+            let (cluster, wire) = (cluster.clone(), wire.clone());
+            async move {
+                let name = format!("{} {}", request.method(), request.uri().path());
+                wire.carry(name, cluster.serve(request)).await.unwrap_or_else(|| Err(cut()))
+            }
+        };
+        Client::new(tower::service_fn(send), "default")
     }
 
     /// Looks at the objects, or changes them behind everyone's back.
@@ -133,6 +154,11 @@ impl Cluster {
         // A panic of a test's closure leaves the store as it was between two writes.
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What a client sees of a connection that was cut.
+fn cut() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut")
 }
 
 impl fmt::Debug for Cluster {

@@ -1,7 +1,7 @@
 //! Requests and their answers.
 
 use super::{
-    Call, Cluster, Effect,
+    Call, Cluster, Effect, cut,
     request::{Request, Verb},
     resource::{self, Resource},
     status::Refusal,
@@ -27,7 +27,6 @@ impl Cluster {
         let Some(request) = Request::read(&parts, &body) else {
             return Ok(discovery(parts.uri.path()));
         };
-        let cut = || io::Error::new(io::ErrorKind::ConnectionReset, "the connection was cut");
         let now = self.clock.now();
         let mut inner = self.inner();
         let effect = inner.fault.as_mut().and_then(|fault| fault(&request));

@@ -83,7 +83,7 @@ pub struct Change {
 }
 
 /// The objects, and what happened to them.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Store {
     objects: BTreeMap<Key, Stored>,
     /// Oldest first.

@@ -243,6 +243,7 @@ impl CacheWorld {
                 },
                 endpoint: login.endpoint.clone(),
                 protocol: Protocol::Redis { tls: true },
+                vault: None,
             };
             let was_staged = self.staged.is_some();
             let there = &observed.cache.as_ref().unwrap().resource;

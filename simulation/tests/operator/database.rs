@@ -16,7 +16,7 @@ const INSTANCE: &str = "engine: PostgreSQL";
 const AURORA: &str = "{engine: AuroraPostgreSQL, serverless: {minACU: '0.5', maxACU: '4'}, readers: 1}";
 
 /// How many final snapshots there are.
-fn final_snapshots(rds: &Rds) -> usize {
+pub fn final_snapshots(rds: &Rds) -> usize {
     rds.snapshots.keys().chain(rds.cluster_snapshots.keys()).filter(|name| name.contains("-final-")).count()
 }
 

@@ -8,5 +8,6 @@ mod cache_world;
 mod database;
 mod drill;
 mod life;
+mod proxy;
 mod upgrade;
 mod world;

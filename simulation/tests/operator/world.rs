@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::{api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::Condition};
 use kube::{Client, api::DynamicObject, client::Body};
 use simulation::{
-    aws::{ACCOUNT, Call, Cloud, Place, rds::Rds},
+    aws::{ACCOUNT, Call, Cloud, Place, rds::Rds, secrets::Secrets},
     clock::Clock,
 };
 use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
@@ -14,6 +14,8 @@ use streaming_operator::{
     apply::{
         aws::{Applied, Drilled, Outcome, Passwords, apply_in_order},
         master,
+        postgres::{Login, Password},
+        vault,
     },
     aws::{Account, Accounts},
     kinds::{Kind, ObjectKey},
@@ -22,7 +24,7 @@ use streaming_operator::{
     observe::{Observed, Reference, Referenced, aws::database::Databases},
     plan::{
         self, Plan, login,
-        managed::Removal,
+        managed::{LoginPlan, Removal},
         rds::drill::{Answer, Question, Step},
     },
     platform::{Aws, Credentials, Platform},
@@ -132,6 +134,12 @@ impl World {
         self.cloud.with(&place, |region, now| act(&mut region.rds, now))
     }
 
+    /// Secrets in Secrets Manager.
+    pub fn secret<T>(&self, act: impl FnOnce(&mut Secrets, Timestamp) -> T) -> T {
+        let place = Place { account: ACCOUNT.to_owned(), region: REGION.to_owned() };
+        self.cloud.with(&place, |region, now| act(&mut region.secrets, now))
+    }
+
     pub fn status(&self) -> DataStatus {
         self.resource.status.clone().and_then(|status| status.database).unwrap_or_default()
     }
@@ -203,10 +211,8 @@ impl World {
         if !plan.database.calls.is_empty() {
             self.changed_at = Some(Instant::now());
         }
-        if let Some(login::Step::Set { record, .. } | login::Step::Rewrite { record }) =
-            plan.database.login.as_ref().map(|login| &login.step)
-        {
-            self.login = Some(record.clone());
+        if let Some(login) = &plan.database.login {
+            self.log_in(login).await;
         }
         let drilled = self.drill(&plan).await;
         let aws = Outcome { database: applied.clone(), drill: drilled.clone(), ..Outcome::default() };
@@ -220,6 +226,24 @@ impl World {
         let before = self.resource.status.clone().unwrap_or_default();
         self.resource.status = Some(status::status(&self.resource, &before, view, self.now()));
         Pass { plan, applied, drilled }
+    }
+
+    /// Sets no login, but gives it to the proxy and writes down what the Secret would say.
+    async fn log_in(&mut self, plan: &LoginPlan) {
+        use login::Step;
+        let (Step::Set { record, .. } | Step::Store { record } | Step::Rewrite { record }) = &plan.step
+        else {
+            return;
+        };
+        if let Some(vault) = plan.vault.as_ref().filter(|vault| !vault.holds(record)) {
+            let username = format!("user {:?}", record.user);
+            let login = Login { username, password: Password::new("correct-horse") };
+            if vault::store(&self.account, vault, record, &login).await.is_err() {
+                return;
+            }
+        }
+        self.login = Some(record.clone());
+        self.changed_at = Some(Instant::now());
     }
 
     async fn drill(&mut self, plan: &Plan) -> Drilled {

@@ -1,8 +1,9 @@
 //! The operator dies at each of its requests: what becomes of the platform is the same.
 
-use crate::world::{Crash, World};
+use crate::world::World;
 use rstest::rstest;
 use serde_json::Value;
+use simulation::wire::{Break, Fate};
 use std::collections::BTreeMap;
 
 /// Made; changed, scaled and given an autoscaler; and a part taken out.
@@ -14,12 +15,13 @@ const STEPS: &[&str] = &[
 ];
 
 /// Lives through all steps, and returns what there is in the end and how many requests that took.
-async fn live(crash: Option<Crash>) -> (BTreeMap<String, Value>, usize) {
+async fn live(crash: Option<Break>) -> (BTreeMap<String, Value>, Vec<String>) {
     let world = World::new(crash);
     for step in STEPS {
         world.apply(step);
         world.settled().await;
     }
+    world.check();
     (world.state(), world.requests())
 }
 
@@ -28,10 +30,10 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
     let (expected, all) = live(None).await;
     assert!(expected.contains_key("deployments/tv-backend"), "{:?}", expected.keys());
     assert!(!expected.contains_key("deployments/tv-frontend"), "{:?}", expected.keys());
-    for at in (0..all).filter(|at| requests(*at)) {
-        for performed in [false, true] {
-            let (state, _) = live(Some(Crash { at, performed })).await;
-            assert_eq!(state, expected, "it died at request {at} of {all}, performed: {performed}");
+    for (at, name) in all.iter().enumerate().filter(|(at, _)| requests(*at)) {
+        for fate in [Fate::Lost, Fate::Performed] {
+            let (state, _) = live(Some(Break { at, fate })).await;
+            assert_eq!(state, expected, "it died at request {at} of {}, {name}: {fate:?}", all.len());
         }
     }
 }

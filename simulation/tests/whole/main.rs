@@ -3,5 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod crashes;
+mod invariants;
+mod life;
+mod proxy;
+mod refusals;
+mod scenarios;
+mod servers;
 mod transcoding;
 mod world;

@@ -1,7 +1,8 @@
 //! Clips become Jobs, one for each, wherever the operator dies.
 
-use crate::world::{Crash, World};
+use crate::world::World;
 use rstest::rstest;
+use simulation::wire::{Break, Fate};
 use std::{collections::BTreeSet, time::Duration};
 
 const SPEC: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
@@ -11,7 +12,7 @@ const SLOTS: usize = 2;
 
 /// Uploads clips to a platform, of each of which S3 tells twice, and waits until nothing of them is left to do. Returns
 /// how many requests that took.
-async fn transcode(crash: Option<Crash>) -> usize {
+async fn transcode(crash: Option<Break>) -> usize {
     let world = World::new(crash);
     world.apply(SPEC);
     world.settled().await;
@@ -30,14 +31,15 @@ async fn transcode(crash: Option<Crash>) -> usize {
     let names: BTreeSet<_> = made.iter().map(|(name, _)| name).collect();
     assert_eq!((world.messages(), names.len(), made.len()), (0, CLIPS, CLIPS), "{crash:?}: {made:#?}");
     assert_eq!(world.jobs_done_and_active(), (CLIPS, 0), "{crash:?}");
-    world.requests()
+    world.check();
+    world.requests().len()
 }
 
 async fn die_at(requests: impl Fn(usize) -> bool) {
     let all = transcode(None).await;
     for at in (0..all).filter(|at| requests(*at)) {
-        for performed in [false, true] {
-            transcode(Some(Crash { at, performed })).await;
+        for fate in [Fate::Lost, Fate::Performed] {
+            transcode(Some(Break { at, fate })).await;
         }
     }
 }

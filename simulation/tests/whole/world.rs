@@ -1,100 +1,123 @@
 //! A world with an operator that is started again whenever it dies.
 
+use crate::{invariants::Watched, scenarios, servers::Servers};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use simulation::{
-    aws::{ACCOUNT, Cloud, Place, Region},
+    aws::{ACCOUNT, Cloud, Place, Region, sqs::Message},
     clock::Clock,
     kubernetes::{
-        Cluster, Effect,
+        Cluster,
         controllers::{Controllers, Exit, Run},
-        resource::{JOBS, PLATFORMS, PODS},
+        resource::{DEPLOYMENTS, JOBS, PLATFORMS, PODS, SECRETS},
         store::{Change, Key, Subresource, Write},
     },
+    wire::{Break, Wire},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::{Arc, Mutex},
     time::Duration,
 };
 use streaming_operator::{
+    apply::sessions::Postgres,
     aws::Accounts,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
     settings::{EXTERNAL_ID_PREFIX, Images, Settings},
     surroundings::{self, Surroundings},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 const NAMESPACE: &str = "media";
-const REGION: &str = "eu-central-1";
+pub const REGION: &str = "eu-central-1";
 /// How long the world may take until it is as the spec says.
-const LONGEST: Duration = Duration::from_secs(1200);
+const LONGEST: Duration = Duration::from_secs(3 * 3600);
 
 pub struct World {
     pub cluster: Cluster,
-    cloud: Cloud,
+    pub cloud: Cloud,
     epoch: Timestamp,
-    /// Requests of operators so far.
-    requests: Arc<AtomicUsize>,
+    /// That of the operator that dies.
+    wire: Wire,
+    /// What was seen to be wrong.
+    watched: Watched,
+    /// They end with it.
+    tasks: Mutex<JoinSet<()>>,
+}
+
+/// A world in which time stands still.
+pub struct Frozen {
+    cluster: Cluster,
+    cloud: Cloud,
+    at: Timestamp,
+}
+
+impl Frozen {
+    /// A world that goes on from here, with an operator that dies where it shall, and Jobs that run as said.
+    pub fn with_operator(
+        &self,
+        dies: Option<Break>,
+        runs: impl FnMut(&Value) -> Run + Send + 'static,
+    ) -> World {
+        let clock = Clock::starting_at(self.at);
+        World::of(self.cluster.copy(clock), self.cloud.copy(clock), self.at, dies, runs)
+    }
 }
 
 /// A transcoding that ends well.
-fn well() -> Run {
+pub fn well() -> Run {
     Run { lasts: SignedDuration::from_secs(10), exit: Exit::Code { code: 0, message: String::new() } }
 }
 
-/// Where an operator dies.
-#[derive(Clone, Copy, Debug)]
-pub struct Crash {
-    /// At which of its requests.
-    pub at: usize,
-    /// Whether that is still performed.
-    pub performed: bool,
-}
-
 impl World {
-    /// A Wednesday at noon, with an operator that dies where it shall, once.
-    pub fn new(crash: Option<Crash>) -> Self {
+    /// A Wednesday at noon, with an operator that dies where it shall, once, and is started again.
+    pub fn new(dies: Option<Break>) -> Self {
         let epoch: Timestamp = "2026-07-01T12:00:00Z".parse().unwrap();
         let clock = Clock::starting_at(epoch);
-        let world =
-            Self { cluster: Cluster::new(clock), cloud: Cloud::new(clock), epoch, requests: Arc::default() };
-        tokio::spawn(Controllers::new(&world.cluster, |_| well()).run());
-        let (dies, requests) = (Arc::new(Notify::new()), Arc::clone(&world.requests));
-        let told = Arc::clone(&dies);
-        let mut is_dead = false;
-        world.cluster.set_fault(move |_| {
-            let number = requests.fetch_add(1, Ordering::Relaxed);
-            let crash = crash.filter(|crash| crash.at == number);
-            if let Some(crash) = crash {
-                is_dead = true;
-                told.notify_one();
-                return Some(if crash.performed { Effect::CutReply } else { Effect::CutRequest });
+        Self::of(Cluster::new(clock), Cloud::new(clock), epoch, dies, |_| well())
+    }
+
+    /// Stops everything, and keeps what there is.
+    pub fn freeze(self) -> Frozen {
+        Frozen { at: self.cloud.clock().now(), cluster: self.cluster, cloud: self.cloud }
+    }
+
+    fn of(
+        cluster: Cluster,
+        cloud: Cloud,
+        epoch: Timestamp,
+        dies: Option<Break>,
+        runs: impl FnMut(&Value) -> Run + Send + 'static,
+    ) -> Self {
+        let (wire, mut tasks) = (Wire::breaking(dies), JoinSet::new());
+        let watched = Watched::begin(&cluster, &cloud, &mut tasks);
+        tasks.spawn(Controllers::new(&cluster, runs).run());
+        let world = Self { cluster, cloud, epoch, wire: wire.clone(), watched, tasks: Mutex::new(tasks) };
+        let first = world.operator("first", &wire);
+        let second = world.operator("second", &Wire::default());
+        world.spawn(async move {
+            tokio::select! {
+                () = first.run(CancellationToken::new()) => {}
+                () = wire.cut() => {}
             }
-            is_dead.then_some(Effect::CutRequest)
-        });
-        let (cluster, first, second) =
-            (world.cluster.clone(), world.operator("first"), world.operator("second"));
-        tokio::spawn(async move {
-            let running = tokio::spawn(first.run(CancellationToken::new()));
-            dies.notified().await;
-            running.abort();
-            cluster.clear_fault();
-            // A process that died is started again.
             second.run(CancellationToken::new()).await;
         });
         world
     }
 
-    fn operator(&self, identity: &str) -> Controller {
-        let (client, metrics) = (self.cluster.client(), Metrics::default());
-        let config = self.cloud.sdk_config(REGION);
+    /// Does something as long as there is this world.
+    pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.lock().unwrap().spawn(task);
+    }
+
+    /// A replica.
+    pub fn operator(&self, identity: &str, wire: &Wire) -> Controller {
+        let (client, metrics) = (self.cluster.client_on(wire), Metrics::default());
+        let config = self.cloud.sdk_config_on(wire, REGION);
+        let postgres = Postgres::by(Servers::new(&self.cloud, wire));
         let accounts = Accounts::with_config(client.clone(), metrics.clone(), config);
         let clock = surroundings::Clock::starting_at(self.epoch);
         let replica = Replica {
@@ -113,16 +136,83 @@ impl World {
             watch_namespaces: vec![NAMESPACE.to_owned()],
             resync: Duration::from_secs(600),
         };
-        Controller::new(Surroundings { client, accounts, clock, metrics }, settings, replica)
+        Controller::new(Surroundings { client, accounts, postgres, clock, metrics }, settings, replica)
     }
 
-    /// Requests of operators so far.
-    pub fn requests(&self) -> usize {
-        self.requests.load(Ordering::Relaxed)
+    /// Requests of the operator that dies, as far as it lived.
+    pub fn requests(&self) -> Vec<String> {
+        self.wire.sent()
+    }
+
+    /// What the first operator sent before it was cut off arrives.
+    pub fn deliver(&self) {
+        self.wire.deliver();
+    }
+
+    /// Fails where something was seen that must never be.
+    pub fn check(&self) {
+        self.watched.check(&self.cluster);
     }
 
     fn platform() -> Key {
-        Key { resource: PLATFORMS, namespace: NAMESPACE.to_owned(), name: "tv".to_owned() }
+        Self::named("tv")
+    }
+
+    fn named(name: &str) -> Key {
+        Key { resource: PLATFORMS, namespace: NAMESPACE.to_owned(), name: name.to_owned() }
+    }
+
+    /// Makes a platform beside it, which has an account of its own.
+    pub fn apply_in_account(&self, name: &str, account: &str, spec: &str) {
+        let data = [("accessKeyID", account), ("secretAccessKey", "secret")];
+        let secret = Key { resource: SECRETS, ..Self::named("keys") };
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "kubectl", subresource: Subresource::Main, now };
+            let data: BTreeMap<_, _> = data.into_iter().collect();
+            store.create(&secret, json!({"stringData": data}), write).unwrap();
+            let mut spec: Value = serde_saphyr::from_str(spec).unwrap();
+            spec["aws"]["credentialsSecretRef"] = json!({"name": "keys"});
+            store.apply(&Self::named(name), &json!({"spec": spec}), true, write).unwrap();
+        });
+    }
+
+    /// Waits until the operator says of a platform that all is done, and tells how long that took.
+    pub async fn time_to_settle(&self, name: &str) -> Duration {
+        let started = Instant::now();
+        self.until("settled", |world| world.is_settled_of(name)).await;
+        started.elapsed()
+    }
+
+    /// Annotates the platform, as a user does.
+    pub fn annotate(&self, name: &str, value: &str) {
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "kubectl-annotate", subresource: Subresource::Main, now };
+            let patch = json!({"metadata": {"annotations": {name: value}}});
+            store.merge_patch(&Self::platform(), &patch, write).unwrap();
+        });
+    }
+
+    /// Deletes the platform, as a user does.
+    pub fn delete(&self) {
+        self.cluster.with(|store, now| store.delete(&Self::platform(), &Value::Null, now).unwrap());
+    }
+
+    /// The platform; none: it is gone.
+    pub fn resource(&self) -> Option<Value> {
+        self.cluster.with(|store, _| store.get(&Self::platform()))
+    }
+
+    /// Waits until something is so.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let started = Instant::now();
+        while !is_so(self) {
+            assert!(
+                started.elapsed() < LONGEST,
+                "never: {what}; {:#?}",
+                self.resource().map(|it| it["status"].clone())
+            );
+            tokio::time::sleep(Duration::from_secs(2)).await;
+        }
     }
 
     /// Applies the platform, as a user does.
@@ -134,42 +224,32 @@ impl World {
         });
     }
 
-    fn condition(&self, kind: &str) -> Option<Value> {
-        let platform = self.cluster.with(|store, _| store.get(&Self::platform()))?;
+    fn condition(&self, name: &str, kind: &str) -> Option<Value> {
+        let platform = self.cluster.with(|store, _| store.get(&Self::named(name)))?;
         let conditions = platform["status"]["conditions"].as_array()?.clone();
         let is_current = |it: &Value| it["observedGeneration"] == platform["metadata"]["generation"];
         conditions.into_iter().find(|it| it["type"] == kind && is_current(it))
     }
 
-    /// Waits until the operator says of the present spec that all is done.
+    /// Whether the operator says of the present spec that all is done.
+    pub fn is_settled(&self) -> bool {
+        self.is_settled_of("tv")
+    }
+
+    fn is_settled_of(&self, name: &str) -> bool {
+        let is =
+            |kind: &str, status: &str| self.condition(name, kind).is_some_and(|it| it["status"] == status);
+        is("Ready", "True") && is("Reconciling", "False")
+    }
+
+    /// Waits for that.
     pub async fn settled(&self) {
-        let started = Instant::now();
-        loop {
-            let is = |kind: &str, status: &str| self.condition(kind).is_some_and(|it| it["status"] == status);
-            if is("Ready", "True") && is("Reconciling", "False") {
-                return;
-            }
-            assert!(
-                started.elapsed() < LONGEST,
-                "not settled: {:?} {:?} {:#?}",
-                self.condition("Ready"),
-                self.condition("Reconciling"),
-                self.cluster.with(|store, _| store
-                    .all()
-                    .filter(|(key, _)| ["pods", "deployments"].contains(&key.resource.plural))
-                    .map(|(key, value)| format!(
-                        "{} {} {}",
-                        key.name, value["spec"]["replicas"], value["status"]
-                    ))
-                    .collect::<Vec<_>>())
-            );
-            tokio::time::sleep(Duration::from_secs(1)).await;
-        }
+        self.until("settled", Self::is_settled).await;
     }
 
     /// Puts a clip into the platform's input bucket, as a client of S3 does.
     pub fn upload(&self, key: &str) {
-        let platform = self.cluster.with(|store, _| store.get(&Self::platform())).unwrap();
+        let platform = self.resource().unwrap();
         let bucket = platform["status"]["transcoding"]["inputBucket"].as_str().unwrap().to_owned();
         self.in_region(|region, now| {
             let Region { s3, sqs, place, .. } = region;
@@ -190,6 +270,59 @@ impl World {
         });
     }
 
+    /// Every pod that no Job made dies with its node.
+    pub fn node_dies(&self) {
+        self.cluster.with(|store, now| {
+            let is_jobs = |pod: &Value| pod["metadata"]["ownerReferences"][0]["kind"] == "Job";
+            let pods = store.all().filter(|(key, pod)| key.resource == PODS && !is_jobs(pod));
+            for key in pods.map(|(key, _)| key.clone()).collect::<Vec<_>>() {
+                store.delete(&key, &Value::Null, now).unwrap();
+            }
+        });
+    }
+
+    /// Whether both logins were set as was asked, and no pod is left that has an earlier one.
+    pub fn is_rotated(&self, asked: &str) -> bool {
+        let is_done = |name: &str| {
+            let key = Key { resource: SECRETS, namespace: NAMESPACE.to_owned(), name: name.to_owned() };
+            let secret = self.cluster.with(|store, _| store.get(&key));
+            secret.and_then(|secret| scenarios::asked(&secret)).as_deref() == Some(asked)
+        };
+        is_done("tv-database") && is_done("tv-cache") && self.is_rolled_out()
+    }
+
+    /// Whether each Deployment has as many pods as it wants, all of its present template.
+    fn is_rolled_out(&self) -> bool {
+        self.cluster.with(|store, _| {
+            store.all().filter(|(key, _)| key.resource == DEPLOYMENTS).all(|(_, it)| {
+                it["status"]["observedGeneration"] == it["metadata"]["generation"]
+                    && it["status"]["updatedReplicas"] == it["status"]["replicas"]
+            })
+        })
+    }
+
+    /// Messages that wait for their work, or whose work goes on.
+    pub fn messages_to_do(&self) -> usize {
+        self.in_region(|region, _| {
+            let of_work = |name: &str| !name.contains("events") && !name.contains("dead");
+            let queues = region.sqs.queues.iter().filter(|(name, _)| of_work(name));
+            queues.map(|(_, queue)| queue.messages.len()).sum()
+        })
+    }
+
+    /// What nobody could do: the clip, and why.
+    pub fn dead_letters(&self) -> BTreeSet<(String, String)> {
+        self.in_region(|region, _| {
+            let queues = region.sqs.queues.iter().filter(|(name, _)| name.contains("dead"));
+            let letter = |message: &Message| {
+                let event: Value = serde_json::from_str(&message.body).unwrap_or_default();
+                let key = event.pointer("/Records/0/s3/object/key").and_then(Value::as_str);
+                (key.unwrap_or(&message.body).to_owned(), message.attributes["Reason"].clone())
+            };
+            queues.flat_map(|(_, queue)| &queue.messages).map(letter).collect()
+        })
+    }
+
     /// Messages on all queues but the one of outcomes, which nobody reads here.
     pub fn messages(&self) -> usize {
         self.in_region(|region, _| {
@@ -198,7 +331,7 @@ impl World {
         })
     }
 
-    fn in_region<T>(&self, act: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
+    pub fn in_region<T>(&self, act: impl FnOnce(&mut Region, Timestamp) -> T) -> T {
         self.cloud.with(&Place { account: ACCOUNT.to_owned(), region: REGION.to_owned() }, act)
     }
 
@@ -233,7 +366,8 @@ impl World {
 
     /// What there is, without what differs from one run to the next: versions, UIDs, times, generated passwords.
     pub fn state(&self) -> BTreeMap<String, Value> {
-        let lasting = |key: &Key| ![PODS.plural, "leases", "events"].contains(&key.resource.plural);
+        let lasting =
+            |key: &Key| ![PODS.plural, JOBS.plural, "leases", "events"].contains(&key.resource.plural);
         let shown = |value: &Value| {
             let mut spec = value["spec"].clone();
             // A hash over the content of Secrets.
@@ -246,7 +380,63 @@ impl World {
         };
         self.cluster.with(|store, _| {
             let all = store.all().filter(|(key, _)| lasting(key));
-            all.map(|(key, value)| (format!("{}/{}", key.resource, key.name), shown(value))).collect()
+            let objects = all.map(|(key, value)| (format!("{}/{}", key.resource, key.name), shown(value)));
+            objects.chain(self.state_in_aws()).collect()
         })
     }
+
+    /// Likewise in AWS.
+    fn state_in_aws(&self) -> BTreeMap<String, Value> {
+        // A final snapshot has the time in its name.
+        let timeless = |name: &str| name.trim_end_matches(|digit: char| digit.is_ascii_digit()).to_owned();
+        self.in_region(|region, _| {
+            let Region { rds, elasticache, s3, sqs, .. } = region;
+            let mut all = BTreeMap::new();
+            for (name, it) in &rds.instances {
+                all.insert(
+                    format!("database {name}"),
+                    json!({
+                        "settings": format!("{:?}", it.settings), "status": it.status(), "tags": it.tags,
+                        "pending": format!("{:?}", it.pending), "secret": it.secret.is_some(),
+                    }),
+                );
+            }
+            for (name, it) in rds.snapshots.iter().filter(|(_, it)| !it.automated) {
+                all.insert(format!("snapshot {}", timeless(name)), json!(it.tags));
+            }
+            for name in rds.subnet_groups.keys().chain(elasticache.parameter_groups.keys()) {
+                all.insert(format!("group {name}"), Value::Null);
+            }
+            for (name, it) in &elasticache.groups {
+                let nodes: Vec<_> = it.shards.iter().map(|shard| shard.members.len()).collect();
+                all.insert(
+                    format!("cache {name}"),
+                    json!({
+                        "nodes": nodes, "release": format!("{:?}", it.release), "users": it.user_groups,
+                    }),
+                );
+            }
+            for (name, it) in elasticache.snapshots.iter().filter(|(_, it)| !it.is_automatic) {
+                all.insert(format!("cache snapshot {}", timeless(name)), json!(it.tags));
+            }
+            for (name, it) in &elasticache.users {
+                all.insert(format!("user {name}"), json!({"access": it.access, "tags": it.tags}));
+            }
+            for (name, it) in &s3.buckets {
+                all.insert(format!("bucket {name}"), json!(meaning(&it.settings)));
+            }
+            for (name, it) in &sqs.queues {
+                all.insert(format!("queue {name}"), json!({"attributes": it.attributes, "tags": it.tags}));
+            }
+            all
+        })
+    }
+}
+
+/// What a bucket's settings say, however they were written: as AWS has them from the start, or as they were put.
+fn meaning(settings: &BTreeMap<&'static str, String>) -> BTreeMap<&'static str, String> {
+    let namespace = r#" xmlns="http://s3.amazonaws.com/doc/2006-03-01/""#;
+    let plain =
+        |text: &String| text.replace(namespace, "").replace("<BucketKeyEnabled>false</BucketKeyEnabled>", "");
+    settings.iter().map(|(name, text)| (*name, plain(text))).collect()
 }

@@ -1,6 +1,7 @@
 //! Calls that change databases in RDS.
 
 mod blue_green;
+mod proxy;
 
 use super::{Failure, Passwords};
 use crate::{
@@ -31,6 +32,9 @@ const THERE: &[&str] = &[
     "DBParameterGroupAlreadyExists",
     "DBSubnetGroupAlreadyExists",
     "BlueGreenDeploymentAlreadyExistsFault",
+    "DBProxyAlreadyExistsFault",
+    "DBProxyTargetAlreadyRegisteredFault",
+    "ResourceExistsException",
 ];
 /// Errors that say that what was to be deleted is gone.
 const GONE: &[&str] = &[
@@ -39,6 +43,9 @@ const GONE: &[&str] = &[
     "DBParameterGroupNotFound",
     "DBSubnetGroupNotFoundFault",
     "BlueGreenDeploymentNotFoundFault",
+    "DBProxyNotFoundFault",
+    "DBProxyTargetNotFoundFault",
+    "ResourceNotFoundException",
 ];
 /// Errors that pass when AWS is done with something else.
 const PASSING: &[&str] = &[
@@ -47,6 +54,7 @@ const PASSING: &[&str] = &[
     "InvalidDBParameterGroupState",
     "InvalidDBSubnetGroupStateFault",
     "InvalidBlueGreenDeploymentStateFault",
+    "InvalidDBProxyStateFault",
 ];
 
 pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwords) -> Result<(), Failure> {
@@ -95,6 +103,17 @@ pub(super) async fn carry_out(account: &Account, call: &Call, passwords: &Passwo
         Call::DeleteDeployment { deployment, delete_target } => {
             blue_green::delete(account, deployment, *delete_target).await
         }
+        Call::CreateLoginSecret { name, tags } => proxy::create_secret(account, name, tags).await,
+        Call::DeleteLoginSecret { arn } => proxy::delete_secret(account, arn).await,
+        Call::CreateProxy { name, settings, tags } => proxy::create(account, name, settings, tags).await,
+        Call::ModifyProxy { name, settings } => proxy::modify(account, name, settings).await,
+        Call::RegisterTarget { proxy, identifier, is_cluster } => {
+            proxy::register(account, proxy, identifier, *is_cluster).await
+        }
+        Call::DeregisterTarget { proxy, identifier, is_cluster } => {
+            proxy::deregister(account, proxy, identifier, *is_cluster).await
+        }
+        Call::DeleteProxy { name } => proxy::delete(account, name).await,
         Call::CreateCluster { identifier, settings, tags, origin } => {
             create_cluster(account, identifier, settings, tags, origin, passwords).await
         }

@@ -5,7 +5,7 @@
 //! the source: no call is missing, and none is here that the code does not make.
 
 use super::{
-    Part::{self, Cache, Database, Transcoding},
+    Part::{self, Cache, Database, Proxy, Transcoding},
     Role,
 };
 
@@ -43,6 +43,12 @@ pub(super) enum On {
     TaggedRds(&'static [&'static str]),
     /// The secrets that RDS makes for the masters of databases.
     MasterSecrets,
+    /// The secrets of logins that a proxy reads.
+    LoginSecrets,
+    /// Everything of the account: what has no ARN of its own, or none yet.
+    Everything,
+    /// Roles that the spec names for RDS to act with.
+    PassedRoles,
     /// The role that RDS acts with in the account. The first database of an account makes it.
     ServiceRole,
     /// The customer keys of buckets.
@@ -53,8 +59,6 @@ pub(super) enum On {
     TaggedCaches(&'static [&'static str]),
     /// Final snapshots of that kind, which are not there yet.
     FinalSnapshots(&'static str),
-    /// Everything in EC2.
-    Network,
 }
 
 const WORK: &str = crate::observe::aws::WORK_QUEUE;
@@ -82,7 +86,7 @@ const fn call(service: &'static str, operation: &'static str, rights: &'static [
 /// The calls of a role, in groups.
 pub(super) const fn calls(role: Role) -> &'static [&'static [Call]] {
     match role {
-        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC, DATABASES, CACHES],
+        Role::Operator => &[QUEUES, MESSAGES, BUCKET_SETTINGS, RESYNC, DATABASES, OF_PROXIES, CACHES],
         Role::Transcoder => &[TRANSCODER],
         Role::Backend => &[BACKEND, CATALOG],
         Role::Worker => &[WORKER, CATALOG],
@@ -155,13 +159,13 @@ const CACHES: &[Call] = &[
         "CreateServerlessCache",
         &[
             ("elasticache:CreateServerlessCache", On::AllCaches),
-            ("ec2:CreateVpcEndpoint", On::Network),
-            ("ec2:DescribeVpcEndpoints", On::Network),
-            ("ec2:DescribeVpcs", On::Network),
-            ("ec2:DescribeSubnets", On::Network),
-            ("ec2:DescribeSecurityGroups", On::Network),
-            ("ec2:CreateTags", On::Network),
-            ("ec2:DescribeTags", On::Network),
+            ("ec2:CreateVpcEndpoint", On::Everything),
+            ("ec2:DescribeVpcEndpoints", On::Everything),
+            ("ec2:DescribeVpcs", On::Everything),
+            ("ec2:DescribeSubnets", On::Everything),
+            ("ec2:DescribeSecurityGroups", On::Everything),
+            ("ec2:CreateTags", On::Everything),
+            ("ec2:DescribeTags", On::Everything),
         ],
     ),
     of_cache("ModifyServerlessCache", &[("elasticache:ModifyServerlessCache", On::AllCaches)]),
@@ -266,6 +270,8 @@ const OUR_SERVERS: On = On::TaggedRds(&["cluster", "db"]);
 const SNAPSHOTS: On = On::Rds(&["cluster-snapshot", "snapshot"]);
 /// Tags in a call that makes something need the right to tag.
 const TAG: (&str, On) = ("rds:AddTagsToResource", On::Rds(&["cluster", "cluster-pg", "db", "pg", "subgrp"]));
+/// RDS acts with a role only where who names it may pass it on: that of a proxy, and that of enhanced monitoring.
+const PASS_ROLE: (&str, On) = ("iam:PassRole", On::PassedRoles);
 /// What AWS asks for when RDS is to keep the master's password: "Password management with Amazon RDS and AWS
 /// Secrets Manager" of its guide.
 const KEEP_MASTER: (&str, On) = ("secretsmanager:CreateSecret", On::MasterSecrets);
@@ -302,6 +308,7 @@ const DATABASES: &[Call] = &[
             SEE_KEY,
             GRANT_KEY,
             SERVICE_ROLE,
+            PASS_ROLE,
         ],
     ),
     rds(
@@ -325,7 +332,10 @@ const DATABASES: &[Call] = &[
             TAG_MASTER,
         ],
     ),
-    rds("ModifyDBInstance", &[("rds:ModifyDBInstance", OUR_SERVERS), ("rds:ModifyDBInstance", GROUPS)]),
+    rds(
+        "ModifyDBInstance",
+        &[("rds:ModifyDBInstance", OUR_SERVERS), ("rds:ModifyDBInstance", GROUPS), PASS_ROLE],
+    ),
     rds("RebootDBInstance", &[("rds:RebootDBInstance", OUR_SERVERS)]),
     rds("StopDBInstance", &[("rds:StopDBInstance", OUR_SERVERS)]),
     rds("StartDBInstance", &[("rds:StartDBInstance", OUR_SERVERS)]),
@@ -415,6 +425,69 @@ const DATABASES: &[Call] = &[
         operation: "GetSecretValue",
         rights: &[("secretsmanager:GetSecretValue", On::MasterSecrets)],
     },
+];
+
+const fn of_proxy(
+    service: &'static str,
+    operation: &'static str,
+    rights: &'static [(&'static str, On)],
+) -> Call {
+    Call { part: Proxy, service, operation, rights }
+}
+
+const PROXIES: On = On::Rds(&["db-proxy", "target-group"]);
+const TAG_PROXY: (&str, On) = ("rds:AddTagsToResource", On::Rds(&["db-proxy"]));
+const UNTAG_PROXY: (&str, On) = ("rds:RemoveTagsFromResource", On::TaggedRds(&["db-proxy"]));
+
+/// The operator: proxies before databases, and the secrets that they read.
+const OF_PROXIES: &[Call] = &[
+    // Target groups bear no tags.
+    of_proxy("rds", "DescribeDBProxies", &[("rds:DescribeDBProxies", On::Rds(&["db-proxy"]))]),
+    of_proxy("rds", "DescribeDBProxyTargetGroups", &[("rds:DescribeDBProxyTargetGroups", PROXIES)]),
+    of_proxy(
+        "rds",
+        "DescribeDBProxyTargets",
+        &[("rds:DescribeDBProxyTargets", PROXIES), ("rds:DescribeDBProxyTargets", SERVERS)],
+    ),
+    of_proxy(
+        "rds",
+        "CreateDBProxy",
+        &[("rds:CreateDBProxy", On::Everything), TAG_PROXY, UNTAG_PROXY, PASS_ROLE],
+    ),
+    of_proxy("rds", "ModifyDBProxy", &[("rds:ModifyDBProxy", On::TaggedRds(&["db-proxy"])), PASS_ROLE]),
+    of_proxy(
+        "rds",
+        "ModifyDBProxyTargetGroup",
+        &[("rds:ModifyDBProxyTargetGroup", On::Rds(&["target-group"]))],
+    ),
+    of_proxy(
+        "rds",
+        "RegisterDBProxyTargets",
+        &[("rds:RegisterDBProxyTargets", PROXIES), ("rds:RegisterDBProxyTargets", OUR_SERVERS)],
+    ),
+    of_proxy(
+        "rds",
+        "DeregisterDBProxyTargets",
+        &[("rds:DeregisterDBProxyTargets", PROXIES), ("rds:DeregisterDBProxyTargets", SERVERS)],
+    ),
+    of_proxy("rds", "DeleteDBProxy", &[("rds:DeleteDBProxy", On::TaggedRds(&["db-proxy"]))]),
+    of_proxy("rds", "ListTagsForResource", &[("rds:ListTagsForResource", On::Rds(&["db-proxy"]))]),
+    of_proxy("secretsmanager", "ListSecrets", &[("secretsmanager:ListSecrets", On::Everything)]),
+    of_proxy(
+        "secretsmanager",
+        "CreateSecret",
+        &[
+            ("secretsmanager:CreateSecret", On::LoginSecrets),
+            ("secretsmanager:TagResource", On::LoginSecrets),
+        ],
+    ),
+    of_proxy("secretsmanager", "PutSecretValue", &[("secretsmanager:PutSecretValue", On::LoginSecrets)]),
+    of_proxy(
+        "secretsmanager",
+        "UpdateSecretVersionStage",
+        &[("secretsmanager:UpdateSecretVersionStage", On::LoginSecrets)],
+    ),
+    of_proxy("secretsmanager", "DeleteSecret", &[("secretsmanager:DeleteSecret", On::LoginSecrets)]),
 ];
 
 /// Transcoding Jobs: a version of the source, and the output.

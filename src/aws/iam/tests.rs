@@ -174,6 +174,32 @@ fn only_databases_of_ours_are_changed_and_deleted() {
 }
 
 #[test]
+fn only_proxies_of_ours_are_changed_and_only_secrets_of_ours_are_written() {
+    let mine = policy("--proxy --platform media/tv --account 123456789012 --region eu-central-1");
+    for action in ["rds:DeleteDBProxy", "rds:ModifyDBProxy"] {
+        let condition = &allowing(&mine, action)[0]["Condition"]["StringEquals"];
+        assert_eq!(condition["aws:ResourceTag/streamingplatform.dev/platform"], "tv", "{action}");
+    }
+    let write = allowing(&mine, "secretsmanager:PutSecretValue")[0];
+    assert_eq!(
+        write["Resource"],
+        json!(["arn:aws:secretsmanager:eu-central-1:123456789012:secret:tv-??????????-login-?-??????"])
+    );
+    assert!(allowing(&policy("--database"), "secretsmanager:PutSecretValue").is_empty());
+}
+
+#[test]
+fn only_roles_that_are_named_are_passed_and_only_to_rds() {
+    assert!(allowing(&policy("--database"), "iam:PassRole").is_empty());
+    let role = "arn:aws:iam::123456789012:role/proxy";
+    let policy = policy(&format!("--database --pass-role {role}"));
+    let pass = allowing(&policy, "iam:PassRole")[0];
+    assert_eq!(pass["Resource"], json!([role]));
+    let services = &pass["Condition"]["StringEquals"]["iam:PassedToService"];
+    assert_eq!(services, &json!(["monitoring.rds.amazonaws.com", "rds.amazonaws.com"]));
+}
+
+#[test]
 fn only_caches_of_ours_are_deleted_and_only_their_final_snapshots_are_made_untagged() {
     let mine = policy("--cache --platform media/tv --account 123456789012 --region eu-central-1");
     let delete = allowing(&mine, "elasticache:DeleteReplicationGroup");
@@ -236,6 +262,7 @@ fn the_right_to_assume_roles_is_a_document_of_its_own() {
 #[rstest]
 #[case("operator --transcoding")]
 #[case("operator --database")]
+#[case("operator --proxy")]
 #[case("operator --cache")]
 #[case("transcoder")]
 #[case("backend")]
@@ -245,7 +272,8 @@ fn every_policy_fits_into_one_managed_policy(#[case] role: &str) {
     let line = format!(
         "--role {role} --platform media/{name} --account 123456789012 --region ap-southeast-1 \
          --kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789012 \
-         --bucket-kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789013,arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789014"
+         --bucket-kms-key arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789013,arn:aws:kms:ap-southeast-1:123456789012:key/12345678-1234-1234-1234-123456789014 \
+         --pass-role arn:aws:iam::123456789012:role/some-path/rds-monitoring,arn:aws:iam::123456789012:role/some-path/rds-proxy"
     );
     let length = args(&line).document().map_or(0, |policy| policy.to_string().len());
     assert!(length <= MAX_POLICY, "{role}: {length}");

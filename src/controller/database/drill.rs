@@ -2,7 +2,7 @@
 
 use super::Database;
 use crate::{
-    apply::{aws::Drilled, drill::ask, postgres::Existing},
+    apply::{aws::Drilled, drill::ask, postgres::Existing, sessions::Postgres},
     aws::Account,
     kinds::PlatformKey,
     plan::{
@@ -21,6 +21,7 @@ impl Database {
         key: &PlatformKey,
         platform: &Platform,
         plan: &DataPlan,
+        postgres: &Postgres,
         account: Option<&Account>,
     ) -> Drilled {
         let step = plan.drill.as_ref().map_or(&Step::Rest, |drill| &drill.step);
@@ -34,7 +35,7 @@ impl Database {
             }
             Step::Ask(question) => {
                 let secrets = Api::namespaced(self.client.clone(), &platform.namespace);
-                let answer = Box::pin(ask(account, &secrets, question, existing(platform))).await;
+                let answer = Box::pin(ask(postgres, account, &secrets, question, existing(platform))).await;
                 match &answer {
                     Answer::Passed => info!("a restore drill passed"),
                     Answer::Failed(message) => warn!(message, "a restore drill failed"),

@@ -4,6 +4,7 @@ pub mod blue_green;
 pub mod cluster;
 pub mod instance;
 pub mod parameter_group;
+pub mod proxy;
 pub mod scratch;
 pub mod subnet_group;
 
@@ -12,6 +13,7 @@ use blue_green::Deployment;
 use cluster::{Cluster, ClusterSetting};
 use instance::{Instance, InstanceSetting};
 use parameter_group::{GroupKind, ParameterGroup};
+use proxy::{LoginSecret, Proxy, ProxySetting};
 use scratch::Scratch;
 use std::{
     cmp::Ordering,
@@ -33,10 +35,16 @@ pub struct Database {
     pub deployments: BTreeMap<String, Deployment>,
     /// Parameter groups of the platform, by name.
     pub parameter_groups: BTreeMap<String, ParameterGroup>,
+    /// Proxies with our tags or the name of one of ours, by name.
+    pub proxies: BTreeMap<String, Proxy>,
+    /// Secrets of logins that bear our tags, by name.
+    pub login_secrets: BTreeMap<String, LoginSecret>,
     /// The subnet group that the operator made.
     pub subnet_group: Option<SubnetGroup>,
     /// What restore drills made, which is in none of the above.
     pub scratch: Scratch,
+    /// The proxy that the status named before.
+    pub told_proxy: Option<String>,
     /// What the status said of restore drills before.
     pub drill: Option<RestoreDrillStatus>,
 }
@@ -310,6 +318,57 @@ pub enum Call {
         /// Their keys.
         keys: BTreeSet<String>,
     },
+    /// Make a secret for a login, which is empty.
+    CreateLoginSecret {
+        /// Its name.
+        name: String,
+        /// Its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Delete the secret of a login, for good: the login is in the connection Secret.
+    DeleteLoginSecret {
+        /// Its ARN.
+        arn: String,
+    },
+    /// Make a proxy.
+    CreateProxy {
+        /// Its name.
+        name: String,
+        /// Its settings. Those of its pool are set when it is there.
+        settings: Settings<ProxySetting>,
+        /// Its tags.
+        tags: BTreeMap<String, String>,
+    },
+    /// Change a proxy, or its pool.
+    ModifyProxy {
+        /// Its name.
+        name: String,
+        /// Only the settings that differ, or all of the pool.
+        settings: Settings<ProxySetting>,
+    },
+    /// Lead a proxy to a database.
+    RegisterTarget {
+        /// The proxy.
+        proxy: String,
+        /// The instance or cluster.
+        identifier: String,
+        /// Whether it is a cluster.
+        is_cluster: bool,
+    },
+    /// Lead a proxy away from a database.
+    DeregisterTarget {
+        /// The proxy.
+        proxy: String,
+        /// The instance or cluster.
+        identifier: String,
+        /// Whether it is a cluster.
+        is_cluster: bool,
+    },
+    /// Delete a proxy.
+    DeleteProxy {
+        /// Its name.
+        name: String,
+    },
     /// Make a parameter group.
     CreateParameterGroup {
         /// Of instances or of clusters.
@@ -418,6 +477,20 @@ impl fmt::Display for Call {
             Self::DeleteCluster { identifier, .. } => write!(f, "delete Aurora cluster {identifier}"),
             Self::Tag { arn, .. } => write!(f, "tag {arn}"),
             Self::Untag { arn, .. } => write!(f, "take tags from {arn}"),
+            Self::CreateLoginSecret { name, .. } => write!(f, "make secret {name}"),
+            Self::DeleteLoginSecret { arn } => write!(f, "delete secret {arn}"),
+            Self::CreateProxy { name, .. } => write!(f, "make proxy {name}"),
+            Self::ModifyProxy { name, settings } => {
+                let names = settings.keys().map(|it| it.field()).collect();
+                write!(f, "set {} of proxy {name}", fields(names))
+            }
+            Self::RegisterTarget { proxy, identifier, .. } => {
+                write!(f, "lead proxy {proxy} to {identifier}")
+            }
+            Self::DeregisterTarget { proxy, identifier, .. } => {
+                write!(f, "lead proxy {proxy} away from {identifier}")
+            }
+            Self::DeleteProxy { name } => write!(f, "delete proxy {name}"),
             Self::CreateParameterGroup { name, .. } => write!(f, "make parameter group {name}"),
             Self::SetParameters { name, parameters, .. } => {
                 let names = parameters.keys().map(String::as_str).collect();

@@ -2,6 +2,7 @@
 
 use super::{
     inventory::{Ask, BELIEVED, Believed, Inventory, Observation},
+    proxy::{self, Detail},
     rds,
 };
 use crate::{
@@ -13,11 +14,12 @@ use crate::{
             Call, Database, blue_green,
             instance::InstanceSetting,
             parameter_group::{self, GroupKind, Parameter, ParameterGroup},
+            proxy::Target,
             scratch::{Mark, Scratch},
             subnet_group,
         },
     },
-    plan::call,
+    plan::{call, login::User},
     platform::{AwsDatabase, Platform},
 };
 use jiff::Timestamp;
@@ -35,6 +37,9 @@ const WITH_EVENTS: Duration = Duration::from_secs(3600);
 pub struct Databases {
     inventory: Inventory<rds::Listing>,
     parameters: Believed<BTreeMap<String, Parameter>>,
+    proxies: Inventory<proxy::Listing>,
+    proxy_tags: Believed<BTreeMap<String, String>>,
+    proxy_details: Believed<Detail>,
 }
 
 impl Databases {
@@ -50,6 +55,7 @@ impl Databases {
         let status = resource.status.as_ref().and_then(|status| status.database.as_ref());
         let (mut seen, mut changed) = (Seen::<Database>::told_by(status), BTreeSet::new());
         seen.resource.drill = status.and_then(|status| status.restore_drill.clone());
+        seen.resource.told_proxy = status.and_then(|status| status.proxy.clone());
         let account = match account {
             Ok(account) => account,
             Err(failure) => {
@@ -61,13 +67,22 @@ impl Databases {
         match self.inventory.look(account, not_before, || Box::pin(rds::list(account))).await {
             Ok(look) => {
                 seen.failure = look.error.and_then(failed);
-                let drill = seen.resource.drill.take();
-                seen.resource = Database { drill, ..of_platform(&look.listing, platform, wanted) };
+                let Database { drill, told_proxy, .. } = seen.resource;
+                seen.resource =
+                    Database { drill, told_proxy, ..of_platform(&look.listing, platform, wanted) };
                 let changed_groups = &look.listing.changed_groups;
                 if let Err(message) =
                     self.complete(account, platform, wanted, changed_groups, &mut seen.resource).await
                 {
                     seen.failure = failed(message);
+                }
+                // Accounts without proxies are not asked for them.
+                if wanted.proxy.is_some() || seen.resource.told_proxy.is_some() {
+                    let proxies =
+                        self.observe_proxies(account, platform, wanted, not_before, &mut seen.resource);
+                    if let Err(message) = Box::pin(proxies).await {
+                        seen.failure = failed(message);
+                    }
                 }
                 changed = look.before.map(|before| look.listing.changed_since(&before)).unwrap_or_default();
             }
@@ -98,13 +113,64 @@ impl Databases {
         Ok(())
     }
 
-    /// Forgets the parameters that these calls changed.
+    /// Adds the platform's proxies, and the secrets that they read.
+    async fn observe_proxies(
+        &self,
+        account: &Account,
+        platform: &Platform,
+        wanted: &AwsDatabase,
+        not_before: Instant,
+        there: &mut Database,
+    ) -> Result<(), String> {
+        let look = self.proxies.look(account, not_before, || Box::pin(proxy::list(account))).await?;
+        let (identifier, base) = (wanted.identifier(), &wanted.base_identifier);
+        let of_database = |name: &String| {
+            *name == identifier
+                || name == base
+                || there.instances.contains_key(name)
+                || there.clusters.contains_key(name)
+        };
+        let proxies: Vec<_> =
+            look.listing.proxies.values().filter(|it| of_database(&it.name)).cloned().collect();
+        let secrets = User::ALL.map(|user| user.secret_name(platform));
+        let secrets = look.listing.login_secrets.iter().filter(|(name, _)| secrets.contains(name));
+        there.login_secrets = secrets.map(|(name, it)| (name.clone(), it.clone())).collect();
+        for mut proxy in proxies {
+            let ask = Ask { name: &proxy.arn, of: None, lasts: BELIEVED };
+            proxy.tags =
+                self.proxy_tags.get(account, ask, || Box::pin(proxy::tags(account, &proxy.arn))).await?;
+            // While it does not reach its database, something moves.
+            let last = self.proxy_details.last(account, &proxy.name);
+            let rests = last
+                .is_some_and(|it| !it.targets.is_empty() && it.targets.values().all(Target::is_available));
+            let lasts = if rests { BELIEVED } else { Duration::ZERO };
+            let ask = Ask { name: &proxy.name, of: proxy.updated_at, lasts };
+            let detail =
+                self.proxy_details.get(account, ask, || Box::pin(proxy::detail(account, &proxy.name)));
+            let Detail { pool, targets } = detail.await?;
+            proxy.settings.extend(pool);
+            proxy.targets = targets;
+            there.proxies.insert(proxy.name.clone(), proxy);
+        }
+        look.error.map_or(Ok(()), Err)
+    }
+
+    /// Forgets what these calls changed.
     pub fn forget(&self, account: &Account, calls: &[call::Call]) {
         for call in calls {
-            if let call::Call::Rds(Call::SetParameters { name, .. } | Call::ResetParameters { name, .. }) =
-                call
-            {
-                self.parameters.forget(account, name);
+            match call {
+                call::Call::Rds(Call::SetParameters { name, .. } | Call::ResetParameters { name, .. }) => {
+                    self.parameters.forget(account, name);
+                }
+                call::Call::Rds(Call::Tag { arn, .. } | Call::Untag { arn, .. }) => {
+                    self.proxy_tags.forget(account, arn);
+                }
+                call::Call::Rds(
+                    Call::ModifyProxy { name, .. }
+                    | Call::RegisterTarget { proxy: name, .. }
+                    | Call::DeregisterTarget { proxy: name, .. },
+                ) => self.proxy_details.forget(account, name),
+                _ => {}
             }
         }
     }
@@ -150,7 +216,7 @@ fn of_platform(listing: &rds::Listing, platform: &Platform, wanted: &AwsDatabase
         deployments,
         subnet_group: listing.subnet_groups.get(&subnets).cloned(),
         scratch: scratch.clone(),
-        drill: None,
+        ..Database::default()
     }
 }
 

@@ -7,6 +7,7 @@ pub mod cache;
 pub mod database;
 pub mod elasticache;
 pub mod inventory;
+pub mod proxy;
 pub mod rds;
 pub mod s3;
 pub mod sqs;

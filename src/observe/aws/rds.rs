@@ -224,7 +224,7 @@ pub async fn parameters(
     Ok(found)
 }
 
-fn listing<E, R>(what: &str, error: &SdkError<E, R>) -> String
+pub(super) fn listing<E, R>(what: &str, error: &SdkError<E, R>) -> String
 where
     E: ProvideErrorMetadata + std::error::Error,
 {
@@ -447,15 +447,15 @@ impl From<types::MasterUserSecret> for MasterSecret {
     }
 }
 
-fn names_of(list: Option<&Vec<String>>) -> BTreeSet<String> {
+pub(super) fn names_of(list: Option<&Vec<String>>) -> BTreeSet<String> {
     list.into_iter().flatten().cloned().collect()
 }
 
-fn map(tags: Option<Vec<Tag>>) -> BTreeMap<String, String> {
+pub(super) fn map(tags: Option<Vec<Tag>>) -> BTreeMap<String, String> {
     let tags = tags.unwrap_or_default().into_iter();
     tags.filter_map(|tag| Some((tag.key?, tag.value.unwrap_or_default()))).collect()
 }
 
-fn time(at: Option<DateTime>) -> Option<Timestamp> {
+pub(super) fn time(at: Option<DateTime>) -> Option<Timestamp> {
     at.and_then(|at| Timestamp::from_second(at.secs()).ok())
 }

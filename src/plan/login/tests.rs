@@ -11,6 +11,7 @@ fn endpoint(resource_id: &str, host: &str) -> Endpoint {
     Endpoint {
         resource_id: resource_id.to_owned(),
         host: host.to_owned(),
+        server: host.to_owned(),
         reader: None,
         port: 5432,
         dbname: "app".into(),
@@ -36,6 +37,7 @@ fn facts<'a>(record: Option<&'a Record>, endpoint: &'a Endpoint) -> Facts<'a> {
         interval: ROTATION_INTERVAL,
         asked: None,
         refused: false,
+        vault: None,
         may_rotate: true,
     }
 }
@@ -104,6 +106,40 @@ fn a_new_host_of_the_same_database_keeps_the_login() {
     assert_eq!(is_set(&plan(&due)), Some((Why::Due, User::B)));
     let rolling = Facts { may_rotate: false, ..due };
     assert!(matches!(plan(&rolling), Step::Rewrite { .. }));
+}
+
+#[test]
+fn a_login_is_given_to_the_proxy_before_pods_are_led_to_it() {
+    let (record, server) = (record(), endpoint("db-1", "one"));
+    let proxy = Endpoint { host: "proxy".into(), ..server.clone() };
+    assert!(proxy.has_proxy() && !server.has_proxy());
+    let vault = |current: Option<String>| {
+        let secret = LoginSecret { current, ..LoginSecret::default() };
+        Vault { logins: User::ALL.map(|user| (user, secret.clone())).into() }
+    };
+    let step = |vault: &Vault, endpoint: &Endpoint| {
+        plan(&Facts { vault: Some(vault), ..facts(Some(&record), endpoint) })
+    };
+    let expected = Step::Store { record: record.clone() };
+    for held in [
+        None,
+        Some(Record { set_at: at(1), ..record.clone() }),
+        Some(Record { user: User::B, ..record.clone() }),
+    ] {
+        let held = vault(held.map(|it| it.version()));
+        assert_eq!(step(&held, &server), expected);
+        assert_eq!(step(&held, &proxy), expected);
+    }
+    let held = vault(Some(record.version()));
+    assert!(matches!(step(&held, &proxy), Step::Rewrite { .. }));
+    assert!(matches!(step(&held, &server), Step::Nothing { .. }));
+    // Secrets Manager takes 32 to 64 characters.
+    assert_eq!(record.version().len(), 64);
+    // The host is no part of it: the login is the same.
+    assert_eq!(
+        record.version(),
+        Record { endpoint: proxy.hash(), asked: Some("1".into()), ..record.clone() }.version()
+    );
 }
 
 #[test]
@@ -192,6 +228,7 @@ impl World {
             interval: ROTATION_INTERVAL,
             asked: Some(&asked),
             refused: here.is_some_and(|it| !self.works(it)),
+            vault: None,
             may_rotate: self.old_pods.is_empty(),
         })
     }
@@ -204,6 +241,7 @@ impl World {
     fn reconcile(&mut self, crash: Crash) {
         match self.step() {
             Step::Nothing { .. } | Step::Wait(_) => {}
+            Step::Store { .. } => unreachable!("without a vault"),
             Step::Set { why, record } => {
                 let before: Vec<_> = self.old_pods.iter().chain(&self.secret).cloned().collect();
                 let worked: Vec<_> = before.into_iter().filter(|it| self.works(it)).collect();

@@ -279,7 +279,7 @@ impl Planner<'_> {
             }
             // What it answered last stays until it answers again.
             Next::Ask(connection) => Step::Ask(Question {
-                endpoint: endpoint(self.platform, self.wanted, &connection),
+                endpoint: endpoint(self.platform, self.wanted, &connection, None),
                 master: connection.master,
                 query: drill.query.clone().unwrap_or_else(|| QUERY.to_owned()),
             }),
@@ -346,7 +346,7 @@ impl Planner<'_> {
         }
         let (resource_id, master) =
             (instance.resource_id.clone(), self.master(instance.master_secret.as_ref()));
-        Next::Ask(Connection { resource_id, host, port, reader_host: None, master })
+        Next::Ask(Connection { resource_id, host, port, reader_host: None, proxy: None, master })
     }
 
     fn next_of_cluster(
@@ -389,7 +389,7 @@ impl Planner<'_> {
         };
         let (resource_id, master) =
             (cluster.resource_id.clone(), self.master(cluster.master_secret.as_ref()));
-        Next::Ask(Connection { resource_id, host, port, reader_host: None, master })
+        Next::Ask(Connection { resource_id, host, port, reader_host: None, proxy: None, master })
     }
 
     /// The only instance of a scratch cluster, which nobody monitors.

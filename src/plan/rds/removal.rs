@@ -1,6 +1,6 @@
 //! The end of a database: what is called, and what AWS or someone has to do first.
 
-use super::{Planner, blue_green};
+use super::{Planner, blue_green, proxy};
 use crate::{
     api::{DatabaseDeletionPolicy, Management, names},
     managed::{
@@ -68,7 +68,13 @@ pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>
         return Removal::Waiting(message);
     }
     if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
-        return Removal::Done;
+        return retained(platform, database);
+    }
+    // Proxies whose server went without us.
+    for name in database.proxies.keys() {
+        if let Err(step) = proxy::removed(platform, database, name) {
+            return step;
+        }
     }
     // What the servers stood on, once nothing stands on it.
     let mut calls: Vec<Call> = database
@@ -81,7 +87,15 @@ pub fn teardown(platform: &Platform, wanted: &AwsDatabase, seen: &Seen<Database>
         .map(Call::Rds)
         .collect();
     let subnets = database.subnet_group.iter();
+    calls.extend(proxy::delete_secrets(database).map(Call::Rds));
     calls.extend(subnets.map(|it| Call::Rds(rds::Call::DeleteSubnetGroup { name: it.name.clone() })));
+    if calls.is_empty() { Removal::Done } else { Removal::Calls(calls) }
+}
+
+/// The connection Secret stays, and leads to the proxy: that stays, too, with the secrets that it reads.
+fn retained(platform: &Platform, database: &Database) -> Removal {
+    let proxies = database.proxies.values().filter(|it| owner(platform, &it.tags) == Owner::Us);
+    let calls: Vec<_> = proxies.flat_map(|it| let_go(platform, &it.arn, &it.tags)).map(Call::Rds).collect();
     if calls.is_empty() { Removal::Done } else { Removal::Calls(calls) }
 }
 
@@ -94,7 +108,7 @@ pub(super) fn removal(
 ) -> Removal {
     let step = match (database.clusters.get(identifier), database.instances.get(identifier)) {
         (Some(cluster), _) => remove_cluster(platform, wanted, database, cluster),
-        (None, Some(instance)) => remove_instance(platform, wanted, instance),
+        (None, Some(instance)) => remove_instance(platform, wanted, database, instance),
         (None, None) => Ok(Vec::new()),
     };
     match step {
@@ -107,6 +121,7 @@ pub(super) fn removal(
 fn remove_instance(
     platform: &Platform,
     wanted: &AwsDatabase,
+    database: &Database,
     instance: &Instance,
 ) -> Result<Vec<rds::Call>, Removal> {
     if wanted.deletion_policy == DatabaseDeletionPolicy::Retain {
@@ -120,6 +135,7 @@ fn remove_instance(
         let settings = Settings::from([(InstanceSetting::DeletionProtection, false.into())]);
         return Ok(vec![rds::Call::ModifyInstance { identifier, settings, immediately: true }]);
     }
+    proxy::removed(platform, database, &identifier)?;
     let final_snapshot = final_snapshot(wanted, &identifier, instance.created_at);
     let delete_backups = wanted.deletion_policy == DatabaseDeletionPolicy::Delete;
     Ok(vec![rds::Call::DeleteInstance { identifier, final_snapshot, delete_backups }])
@@ -144,6 +160,7 @@ fn remove_cluster(
         let settings = Settings::from([(cluster::ClusterSetting::DeletionProtection, false.into())]);
         return Ok(vec![rds::Call::ModifyCluster { identifier, settings, immediately: true }]);
     }
+    proxy::removed(platform, database, &identifier)?;
     let final_snapshot = final_snapshot(wanted, &identifier, cluster.created_at);
     let delete_backups = wanted.deletion_policy == DatabaseDeletionPolicy::Delete;
     // The final snapshot is the cluster's, and its deletion waits for that of its instances.

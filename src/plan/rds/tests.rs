@@ -8,6 +8,7 @@ use crate::{
             blue_green::{Deployment, REPLICATION},
             cluster::ClusterSetting,
             parameter_group::ParameterGroup,
+            proxy::{LoginSecret, Proxy, Target},
         },
     },
     observe::Observed,
@@ -197,6 +198,36 @@ fn carry_out(there: &mut Database, call: Call) {
                 carry_out(there, delete(deployment.target));
             }
         }
+        Call::CreateLoginSecret { name, tags } => {
+            let arn = format!("arn:{name}");
+            there
+                .login_secrets
+                .insert(name.clone(), LoginSecret { name, arn, tags, ..LoginSecret::default() });
+        }
+        Call::DeleteLoginSecret { arn } => there.login_secrets.retain(|_, it| it.arn != arn),
+        Call::CreateProxy { name, settings, tags } => {
+            let proxy = Proxy {
+                arn: format!("arn:proxy:{name}"),
+                status: "available".into(),
+                host: Some(format!("{name}.proxy.example.com")),
+                settings,
+                tags,
+                name: name.clone(),
+                ..Proxy::default()
+            };
+            there.proxies.insert(name, proxy);
+        }
+        Call::ModifyProxy { name, settings } => {
+            there.proxies.get_mut(&name).unwrap().settings.extend(settings);
+        }
+        Call::RegisterTarget { proxy, identifier, .. } => {
+            let target = Target { state: "AVAILABLE".into(), reason: None };
+            there.proxies.get_mut(&proxy).unwrap().targets.insert(identifier, target);
+        }
+        Call::DeregisterTarget { proxy, identifier, .. } => {
+            there.proxies.get_mut(&proxy).unwrap().targets.remove(&identifier);
+        }
+        Call::DeleteProxy { name } => drop(there.proxies.remove(&name)),
         Call::Untag { arn, keys } => {
             let tagged = there.instances.values_mut().filter(|it| it.arn == arn);
             tagged.for_each(|it| it.tags.retain(|key, _| !keys.contains(key)));
@@ -265,6 +296,8 @@ fn golden(calls: &[Call]) -> String {
         Call::CreateDeployment { source, version, parameter_group, .. } => {
             format!("source: {source}\nversion: {version}\nparameter group: {parameter_group}\n")
         }
+        Call::CreateProxy { settings, tags, .. } => format!("{}tags: {tags:?}\n", table(settings)),
+        Call::ModifyProxy { settings, .. } => table(settings),
         Call::Tag { tags, .. } => format!("{tags:?}\n"),
         Call::DeleteInstance { final_snapshot, delete_backups, .. } => {
             format!("final snapshot: {final_snapshot:?}\ndelete backups: {delete_backups}\n")
@@ -279,6 +312,7 @@ fn table<S: Setting>(settings: &crate::managed::Settings<S>) -> String {
 }
 
 const AURORA: &str = "AuroraPostgreSQL";
+const ROLE: &str = "arn:aws:iam::123456789012:role/proxy";
 
 #[test]
 fn a_database_of_each_size_and_shape_is_made() {
@@ -311,6 +345,7 @@ fn each_transition_is_one_step_after_the_other() {
         spec
     };
     let base = json!({"version": "16.8", "maintenance": {"restarts": "Immediately"}});
+    let proxy = json!({"roleARN": ROLE, "subnetIDs": ["subnet-1", "subnet-2"]});
     let aurora =
         with(&base, json!({"engine": AURORA, "serverless": {"minACU": "0.5", "maxACU": "4"}, "readers": 2}));
     for (name, from, to) in [
@@ -321,6 +356,15 @@ fn each_transition_is_one_step_after_the_other() {
         ("a_dynamic_parameter", &base, with(&base, json!({"parameters": {DYNAMIC: "500"}}))),
         ("a_static_parameter_restarts", &base, with(&base, json!({"parameters": {STATIC: "300"}}))),
         ("a_parameter_less", &with(&base, json!({"parameters": {STATIC: "300"}})), base.clone()),
+        ("a_proxy", &base, with(&base, json!({"proxy": proxy}))),
+        (
+            "a_proxy_with_a_smaller_pool",
+            &with(&base, json!({"proxy": proxy})),
+            with(
+                &base,
+                json!({"proxy": {"roleARN": ROLE, "subnetIDs": ["subnet-1", "subnet-2"], "maxConnectionsPercent": 50}}),
+            ),
+        ),
         ("no_protection", &base, with(&base, json!({"deletionProtection": false}))),
         (
             "aurora_with_more_capacity",
@@ -403,13 +447,17 @@ fn any_database() -> impl Strategy<Value = serde_json::Value> {
         1..36,
         proptest::option::of(100..900_u16),
         proptest::option::of(100..900_u16),
+        proptest::option::of(1..100_u8),
     )
-        .prop_map(|(class, gigabytes, standby, version, days, slow, connections)| {
+        .prop_map(|(class, gigabytes, standby, version, days, slow, connections, pool)| {
             let mut parameters = serde_json::Map::new();
             parameters.extend(slow.map(|it| (DYNAMIC.to_owned(), json!(it.to_string()))));
             parameters.extend(connections.map(|it| (STATIC.to_owned(), json!(it.to_string()))));
+            let proxy = pool.map(|percent| {
+                json!({"roleARN": ROLE, "subnetIDs": ["subnet-1", "subnet-2"], "maxConnectionsPercent": percent})
+            });
             json!({
-                "instanceClass": class, "storage": {"size": format!("{gigabytes}Gi")}, "multiAZ": standby,
+                "proxy": proxy, "instanceClass": class, "storage": {"size": format!("{gigabytes}Gi")}, "multiAZ": standby,
                 "version": version, "backup": {"retentionDays": days}, "parameters": parameters,
                 "deletionProtection": false, "maintenance": {"restarts": "Immediately"},
             })

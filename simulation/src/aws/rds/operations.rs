@@ -35,7 +35,9 @@ impl Rds {
             "DescribeOrderableDBInstanceOptions" => engine::describe_orderable(parameters, &place.region),
             "DescribePendingMaintenanceActions" => self.describe_maintenance(parameters, place),
             "ApplyPendingMaintenanceAction" => self.apply_maintenance(parameters, now, place),
-            _ if operation.contains("DBProx") => self.perform_on_proxies(operation, parameters, now, place),
+            _ if operation.contains("DBProx") => {
+                self.perform_on_proxies(operation, parameters, now, place, secrets)
+            }
             _ if operation.contains("BlueGreen") => {
                 self.perform_on_deployments(operation, parameters, now, place, secrets)
             }

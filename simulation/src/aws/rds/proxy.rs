@@ -5,7 +5,7 @@ use super::{
     progress::{Progress, Status, later},
     times, token,
 };
-use crate::aws::{Place, query};
+use crate::aws::{Place, query, secrets::Secrets};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,8 @@ pub struct Proxy {
     pub target: Option<Target>,
     /// Tags.
     pub tags: BTreeMap<String, String>,
+    /// Why it can't log in, as a test sets it: `AUTH_FAILURE`.
+    pub refusal: Option<&'static str>,
     created: Timestamp,
     updated: Timestamp,
     progress: Progress<Finish>,
@@ -37,6 +39,14 @@ pub struct Target {
     /// Whether it is a cluster.
     pub is_cluster: bool,
     ready: Timestamp,
+}
+
+impl Target {
+    /// Whether the proxy has got to know it.
+    #[must_use]
+    pub fn is_ready(&self, now: Timestamp) -> bool {
+        self.ready <= now
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +65,12 @@ impl Proxy {
     pub(super) fn due(&self) -> Option<Timestamp> {
         self.progress.due()
     }
+
+    /// Where clients connect.
+    pub(super) fn host(&self, place: &Place) -> String {
+        let token = token(&[&place.account, &place.region], 11);
+        format!("{}.proxy-{token}.{}.rds.amazonaws.com", self.name, place.region)
+    }
 }
 
 impl Rds {
@@ -72,15 +88,16 @@ impl Rds {
         parameters: &Parameters,
         now: Timestamp,
         place: &Place,
+        secrets: &Secrets,
     ) -> Result<Xml, Fault> {
         match operation {
             "CreateDBProxy" => self.create_proxy(parameters, now, place),
             "ModifyDBProxy" => self.modify_proxy(parameters, now, place),
             "DescribeDBProxies" => self.describe_proxies(parameters, place),
             "DeleteDBProxy" => self.delete_proxy(parameters, now, place),
-            "RegisterDBProxyTargets" => self.register(parameters, now, place),
+            "RegisterDBProxyTargets" => self.register(parameters, now, place, secrets),
             "DeregisterDBProxyTargets" => self.deregister(parameters),
-            "DescribeDBProxyTargets" => self.describe_targets(parameters, now, place),
+            "DescribeDBProxyTargets" => self.describe_targets(parameters, now, place, secrets),
             "DescribeDBProxyTargetGroups" => self.describe_target_groups(parameters, place),
             "ModifyDBProxyTargetGroup" => self.modify_target_group(parameters, now, place),
             _ => Err(Fault::bad_request("InvalidAction", format!("Could not find operation {operation}"))),
@@ -120,6 +137,7 @@ impl Rds {
             settings: parameters.clone(),
             pool: Parameters::default(),
             target: None,
+            refusal: None,
             tags: parameters.tags(),
             created: now,
             updated: now,
@@ -178,7 +196,13 @@ impl Rds {
         Ok(Xml::new().element("DBProxy", show(proxy, place)))
     }
 
-    fn register(&mut self, parameters: &Parameters, now: Timestamp, place: &Place) -> Result<Xml, Fault> {
+    fn register(
+        &mut self,
+        parameters: &Parameters,
+        now: Timestamp,
+        place: &Place,
+        secrets: &Secrets,
+    ) -> Result<Xml, Fault> {
         let names = |name: &str| parameters.list(name).unwrap_or_default();
         let (instances, clusters) = (names("DBInstanceIdentifiers"), names("DBClusterIdentifiers"));
         let (name, is_cluster) = match (instances.as_slice(), clusters.as_slice()) {
@@ -204,7 +228,11 @@ impl Rds {
         }
         proxy.target = Some(Target { identifier: name, is_cluster, ready: later(now, times::PROXY) });
         let name = proxy.name.clone();
-        Ok(Xml::new().list("DBProxyTargets", "member", self.show_targets(self.proxy(&name)?, now, place)))
+        Ok(Xml::new().list(
+            "DBProxyTargets",
+            "member",
+            self.show_targets(self.proxy(&name)?, now, place, secrets),
+        ))
     }
 
     fn deregister(&mut self, parameters: &Parameters) -> Result<Xml, Fault> {
@@ -226,18 +254,27 @@ impl Rds {
         }
     }
 
-    fn describe_targets(&self, parameters: &Parameters, now: Timestamp, place: &Place) -> Result<Xml, Fault> {
+    fn describe_targets(
+        &self,
+        parameters: &Parameters,
+        now: Timestamp,
+        place: &Place,
+        secrets: &Secrets,
+    ) -> Result<Xml, Fault> {
         let proxy = self.proxy(&identifier(parameters, "DBProxyName")?)?;
-        Ok(Xml::new().list("Targets", "member", self.show_targets(proxy, now, place)))
+        Ok(Xml::new().list("Targets", "member", self.show_targets(proxy, now, place, secrets)))
     }
 
     /// The registered target, and of a cluster its members too.
-    fn show_targets(&self, proxy: &Proxy, now: Timestamp, place: &Place) -> Vec<Xml> {
+    fn show_targets(&self, proxy: &Proxy, now: Timestamp, place: &Place, secrets: &Secrets) -> Vec<Xml> {
         let Some(target) = &proxy.target else { return Vec::new() };
+        let logins = proxy.settings.structures("Auth").unwrap_or_default();
+        let can_log_in = logins.iter().any(|auth| secrets.is_set(auth.get("SecretArn").unwrap_or_default()));
+        let refusal = proxy.refusal.or((!can_log_in).then_some("AUTH_FAILURE"));
         let name = &target.identifier;
         let Some(cluster) = self.clusters.get(name).filter(|_| target.is_cluster) else {
             let instance = self.instances.get(name);
-            return vec![show_target(name, instance, target, "READ_WRITE", now, place)];
+            return vec![show_target(name, instance, target, "READ_WRITE", refusal, now, place)];
         };
         let tracked = Xml::new()
             .text("TargetArn", cluster.arn(place))
@@ -247,7 +284,8 @@ impl Rds {
         let members = cluster.members.iter().map(|member| {
             let instance = self.instances.get(&member.identifier);
             let role = if member.writer { "READ_WRITE" } else { "READ_ONLY" };
-            show_target(&member.identifier, instance, target, role, now, place).text("TrackedClusterId", name)
+            show_target(&member.identifier, instance, target, role, refusal, now, place)
+                .text("TrackedClusterId", name)
         });
         std::iter::once(tracked).chain(members).collect()
     }
@@ -325,7 +363,6 @@ fn show(proxy: &Proxy, place: &Place) -> Xml {
         .unwrap_or_default()
         .into_iter()
         .map(|auth| auth.0.iter().fold(Xml::new(), |xml, (key, value)| xml.text(key, value)));
-    let host = token(&[&place.account, &place.region], 11);
     Xml::new()
         .text("DBProxyName", &proxy.name)
         .text("DBProxyArn", &proxy.arn)
@@ -335,7 +372,7 @@ fn show(proxy: &Proxy, place: &Place) -> Xml {
         .texts("VpcSubnetIds", "member", settings.list("VpcSubnetIds").unwrap_or_default())
         .list("Auth", "member", auth)
         .optional("RoleArn", settings.get("RoleArn"))
-        .text("Endpoint", format!("{}.proxy-{host}.{}.rds.amazonaws.com", proxy.name, place.region))
+        .text("Endpoint", proxy.host(place))
         .text("RequireTLS", settings.get("RequireTLS").unwrap_or("false"))
         .text("IdleClientTimeout", settings.get("IdleClientTimeout").unwrap_or("1800"))
         .text("DebugLogging", settings.get("DebugLogging").unwrap_or("false"))
@@ -348,12 +385,14 @@ fn show_target(
     instance: Option<&Instance>,
     target: &Target,
     role: &str,
+    refusal: Option<&str>,
     now: Timestamp,
     place: &Place,
 ) -> Xml {
-    let health = match instance {
+    let health = match (instance, refusal) {
         _ if now < target.ready => Xml::new().text("State", "REGISTERING"),
-        Some(instance) if instance.takes_connections() => Xml::new().text("State", "AVAILABLE"),
+        (_, Some(reason)) => Xml::new().text("State", "UNAVAILABLE").text("Reason", reason),
+        (Some(instance), None) if instance.takes_connections() => Xml::new().text("State", "AVAILABLE"),
         _ => Xml::new().text("State", "UNAVAILABLE").text("Reason", "UNREACHABLE"),
     };
     Xml::new()

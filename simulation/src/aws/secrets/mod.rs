@@ -19,6 +19,8 @@ use std::{
 
 const CURRENT: &str = "AWSCURRENT";
 const PREVIOUS: &str = "AWSPREVIOUS";
+/// How long a proxy goes on with what it read before; AWS names no time.
+const PROXY_READS: SignedDuration = SignedDuration::from_secs(5);
 const PENDING: &str = "AWSPENDING";
 
 /// Secrets Manager in one account and region.
@@ -71,6 +73,24 @@ impl Secret {
 
     fn staged(&self, stage: &str) -> Option<(&String, &Version)> {
         self.versions.iter().find(|(_, version)| version.stages.contains(stage))
+    }
+
+    /// What a proxy goes by, which reads a secret again some seconds after it changed.
+    #[must_use]
+    pub fn seen_by_proxy(&self, now: Timestamp) -> Option<&str> {
+        let (_, version) = self.staged(CURRENT)?;
+        let is_known = version.created.saturating_add(PROXY_READS).unwrap_or(Timestamp::MAX) <= now;
+        if is_known {
+            Some(&version.value)
+        } else {
+            self.staged(PREVIOUS).map(|(_, version)| version.value.as_str())
+        }
+    }
+
+    /// Gives it another value, as someone does by hand.
+    pub fn overwrite(&mut self, value: &str, now: Timestamp) {
+        let id = format!("by-hand-{}", now.as_second());
+        self.put(id, value.to_owned(), &[CURRENT.to_owned()], now);
     }
 
     /// Adds a version with stages, which others lose; what was current is previous then.
@@ -222,6 +242,11 @@ impl Secrets {
             deleted: None,
             purged: None,
         }
+    }
+
+    /// Whether a secret has a value.
+    pub(super) fn is_set(&self, arn: &str) -> bool {
+        self.secrets.values().any(|secret| secret.arn == arn && secret.staged(CURRENT).is_some())
     }
 
     fn value(&self, parameters: &Parameters) -> Result<Value, Fault> {

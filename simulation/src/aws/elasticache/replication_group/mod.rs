@@ -294,7 +294,8 @@ impl Group {
     }
 
     /// Whether it has data that clients reach.
-    pub(super) fn serves(&self) -> bool {
+    #[must_use]
+    pub fn serves(&self) -> bool {
         !matches!(self.status(), Status::Creating | Status::CreateFailed | Status::Deleting)
     }
 

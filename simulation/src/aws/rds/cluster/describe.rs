@@ -121,6 +121,13 @@ impl Rds {
     }
 }
 
+impl Cluster {
+    /// The host that takes writes.
+    pub(in crate::aws::rds) fn writer_host(&self, place: &Place) -> String {
+        endpoint(self, "cluster", place)
+    }
+}
+
 fn endpoint(cluster: &Cluster, kind: &str, place: &Place) -> String {
     let Place { account, region } = place;
     format!("{}.{kind}-c{}.{region}.rds.amazonaws.com", cluster.identifier, token(&[account, region], 11))

@@ -1,0 +1,84 @@
+//! AWS refuses: it throttles, or denies.
+
+use crate::world::World;
+use simulation::aws::{
+    ACCOUNT, Place,
+    fault::{Effect, Fault, Injection},
+};
+use std::time::Duration;
+
+const SPEC: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, database: {provider: AWS},
+    cache: {provider: AWS}, transcoding: {maxConcurrentJobs: 2}}";
+const CLIPS: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
+const OTHER_ACCOUNT: &str = "444455556666";
+
+/// Answers three of ten calls of the first account with 429 or 503.
+fn throttle(world: &World) {
+    let mut calls = 0_u64;
+    world.cloud.set_fault(move |place: &Place, _| {
+        calls += 1;
+        // As good as chance, and the same each time.
+        let chance = calls.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        if place.account != ACCOUNT || chance % 10 >= 3 {
+            return None;
+        }
+        let (status, code) =
+            if chance % 2 == 0 { (429, "TooManyRequestsException") } else { (503, "SlowDown") };
+        let status = http::StatusCode::from_u16(status).unwrap();
+        Some(Effect::Answer(Fault::sender(status, code, "Please reduce your request rate.")))
+    });
+}
+
+/// How long it takes until the platform is ready, and another one in another account.
+async fn times(throttled: bool) -> (Duration, Duration) {
+    let world = World::new(None);
+    if throttled {
+        throttle(&world);
+    }
+    world.apply(SPEC);
+    world.apply_in_account("tv-other", OTHER_ACCOUNT, SPEC);
+    let times = tokio::join!(world.time_to_settle("tv"), world.time_to_settle("tv-other"));
+    world.check();
+    times
+}
+
+#[tokio::test(start_paused = true)]
+async fn throttling_at_most_doubles_the_time_and_slows_no_other_account() {
+    let (alone, other_alone) = times(false).await;
+    let (throttled, other) = times(true).await;
+    println!("{alone:?} and {other_alone:?}; throttled {throttled:?}, the other account {other:?}");
+    assert!(throttled <= 2 * alone, "{throttled:?} instead of {alone:?}");
+    // The world is looked at every other second.
+    assert!(other <= other_alone + Duration::from_secs(4), "{other:?} instead of {other_alone:?}");
+}
+
+/// AWS denies some calls from now on.
+fn deny(world: &World, action: &str) {
+    let status = http::StatusCode::FORBIDDEN;
+    let denied = Fault::sender(status, "AccessDenied", "User is not authorized to perform this action");
+    let (after, times, effect) = (0, u32::MAX, Effect::Answer(denied));
+    world.cloud.inject(Injection { action: action.to_owned(), after, times, effect });
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_denied_is_tried_seldom() {
+    let world = World::new(None);
+    deny(&world, "sqs:*");
+    world.apply(CLIPS);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let denied = world.cloud.calls().iter().filter(|call| call.action.starts_with("sqs:")).count();
+    assert!((10..400).contains(&denied), "{denied} calls within an hour that were denied");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_not_be_seen_is_not_taken_for_missing() {
+    let world = World::new(None);
+    world.apply(CLIPS);
+    world.settled().await;
+    let made =
+        |world: &World| world.cloud.calls().iter().filter(|call| call.action == "sqs:CreateQueue").count();
+    let before = made(&world);
+    deny(&world, "sqs:GetQueueAttributes");
+    tokio::time::sleep(Duration::from_secs(1800)).await;
+    assert_eq!(made(&world), before);
+}
