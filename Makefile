@@ -38,7 +38,7 @@ e2e-test: ## tests on a kind cluster, which stays up, and in a browser
 e2e-down: ## take the tests' environment away
 	@e2e/demo-down.sh test
 
-faults: ## the operator dies at each of its requests, in a simulated world
+faults: ## the operator dies at each request in a simulated world; then a cluster is broken, docs/faults.md tells how
 	@e2e/test.sh faults
 
 soak: ## random lives of the operator, until stopped; SEEDS=n ends it, SEED=n says where to begin

@@ -45,8 +45,16 @@ unit() {
   suite "browser: application" "^(# |ℹ )pass" browser_tests
 }
 
+# Everything that is broken on purpose: in the simulated world, and on the tests' cluster.
 faults() {
   suite "Rust: crash at every request" "Summary|tests? run" faults_tests
+  ensure_tools "${FAULT_TOOLS[@]}"
+  environment_lock test
+  keep "the tests' cluster" environment_up
+  ((KEPT == 0)) || return 0
+  engine_use
+  environment test
+  suite "Rust: faults of the cluster" "Summary|tests? run" cluster_faults_tests
 }
 
 # It says itself how far it is.

@@ -278,10 +278,8 @@ impl Run {
         );
         tracing::info!(version = env!("CARGO_PKG_VERSION"), listen = %self.listen, "starts");
         let admin = tokio::spawn(admin::serve(listener, metrics, controller.cluster(), stop.clone()));
-        let ended = controller.run(stop.clone()).await;
-        stop.cancel();
-        admin.await.context("the admin server panicked")?.context("the admin server failed")?;
-        Ok(ended?)
+        controller.run(stop.clone()).await;
+        admin.await.context("the admin server panicked")?.context("the admin server failed")
     }
 }
 

@@ -173,9 +173,18 @@ impl Metrics {
         }
     }
 
-    /// Notes whether this process leads.
+    /// Notes whether this process leads. With the lead goes what only a leader knows: another process tells it from
+    /// then on.
     pub fn leads(&self, leads: bool) {
         self.leader.set(i64::from(leads));
+        if !leads {
+            self.work(0, 0);
+            self.jobs.clear();
+            self.messages.clear();
+            for drills in [&self.drill_rto, &self.drill_rpo, &self.drill_passed_at] {
+                drills.clear();
+            }
+        }
     }
 
     /// The metrics as Prometheus reads them.
@@ -277,6 +286,22 @@ mod tests {
             assert!(text.contains(line), "{line} is missing in\n{text}");
         }
         assert!(!text.contains("gone"), "{text}");
+    }
+
+    #[test]
+    fn who_leads_no_more_tells_nothing_of_platforms() {
+        let metrics = Metrics::default();
+        metrics.leads(true);
+        metrics.work(2, 1);
+        metrics.load(Load::default(), Load { running: 3, visible: 5, ..Load::default() });
+        metrics.restore_drill(&PlatformKey::new("media", "tv"), Some(&drills()));
+        metrics.wrote("apply", "Deployment");
+        metrics.leads(false);
+        let text = metrics.render().unwrap();
+        for gone in ["state=", "platform=", "_depth 2", "_running 1", "_leader 1\n"] {
+            assert!(!text.contains(gone), "{gone} is left in\n{text}");
+        }
+        assert!(text.contains("kubernetes_writes_total{verb=\"apply\",kind=\"Deployment\"} 1"), "{text}");
     }
 
     fn drills() -> RestoreDrillStatus {

@@ -5,6 +5,10 @@ CHART=$REPO_DIR/charts/streaming-operator
 WEB=$REPO_DIR/services/frontend/web
 BROWSER=$E2E_DIR/browser
 RDS_CA=$E2E_DIR/tools/rds-ca
+# With what `make faults` moves a clock.
+MACHINE_NEEDS+="
+/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 libfaketime
+"
 # What the runners counted, what was left out, and what failed.
 COUNTS=() SKIPPED=() FAILED=()
 
@@ -143,6 +147,12 @@ faults_tests() { cargo nextest run --locked --package simulation --test whole --
 
 # Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped).
 soak_tests() { cargo test --locked --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture; }
+
+# Each writes its row of docs/faults.md. Unoptimised, they take more stack than the 2 MiB of a test's thread.
+cluster_faults_tests() {
+  platform_delete
+  RUST_MIN_STACK=$((16 << 20)) cargo nextest run --locked --package e2e --test kind_chaos --run-ignored all --no-tests fail
+}
 
 # Compares the operator's policy with what all tests before recorded.
 iam_test() { cargo test --locked --workspace --test iam -- --ignored; }

@@ -48,8 +48,17 @@ nodes:
       - {hostPath: $dir/audit-policy.yaml, containerPath: /kind/audit-policy.yaml, readOnly: true}
       - {hostPath: $dir/audit, containerPath: /kind/audit}
 kubeadmConfigPatches:
+  # The controllers' own limit of 20 requests a second is less than a flow of Jobs takes.
   - |
     kind: ClusterConfiguration
+    controllerManager:
+      extraArgs:
+        - {name: kube-api-qps, value: "100"}
+        - {name: kube-api-burst, value: "200"}
+    scheduler:
+      extraArgs:
+        - {name: kube-api-qps, value: "100"}
+        - {name: kube-api-burst, value: "200"}
     apiServer:
       extraArgs:
         - {name: audit-policy-file, value: /kind/audit-policy.yaml}

@@ -6,7 +6,7 @@ PLATFORM=demo
 
 # operator_install: installs the chart, or upgrades it when it is there, with the images just built.
 operator_install() {
-  local name set=(--set "image.tag=$(image_tag operator)" --set "aws.allowedEndpoints={$AWS_ENDPOINT}")
+  local name set=(--set "image.tag=$(image_tag operator)" --set "aws.allowedEndpoints={$AWS_ENDPOINT,$AWS_FAULTY_ENDPOINT}")
   for name in frontend backend worker transcoder; do set+=(--set "images.$name=$(image_ref "$name")"); done
   helm upgrade --install streaming-operator "$REPO_DIR/charts/streaming-operator" \
     --namespace "$OPERATOR_NAMESPACE" --create-namespace --values "$E2E_DIR/demo-values.yaml" \

@@ -55,6 +55,8 @@ NODE_TOOLS=(etcd containerd runc cni-plugins coredns metrics-server local-path-p
 CHECK_TOOLS=(etcd kubeconform helm-docs)
 # What benchmarks on played nodes need besides.
 BENCH_TOOLS=(kubernetes etcd kwok)
+# What `make faults` plays nodes with.
+FAULT_TOOLS=(kwok)
 
 # use_tools: puts the clients on the PATH and names the binaries that tests start by themselves.
 use_tools() {
@@ -68,6 +70,7 @@ use_tools() {
   ETCD=$(tool_dir etcd)/etcd
   HELM=$(tool_dir helm)/helm
   KIND=$(tool_dir kind)/kind
+  KWOK=$(tool_dir kwok)/kwok
   MINISTACK=$(ministack_dir)/bin/ministack
   export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER KUBE_SCHEDULER ETCD KWOK HELM KIND MINISTACK
 }

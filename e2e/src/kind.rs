@@ -7,24 +7,28 @@ pub mod api;
 pub mod audit;
 pub mod aws;
 pub mod clip;
+pub mod faulty;
+pub mod flow;
 pub mod gateway;
 pub mod helm;
+pub mod image;
 pub mod inventory;
 pub mod jobs;
+pub mod kwok;
+pub mod node;
 pub mod platform;
+pub mod record;
 pub mod relay;
+pub mod replicas;
 pub mod spec;
 
 pub use platform::Platform;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use aws::Aws;
 use k8s_openapi::{
     ByteString,
-    api::{
-        coordination::v1::Lease,
-        core::v1::{Namespace, Pod, Secret},
-    },
+    api::core::v1::{Namespace, Secret},
     apimachinery::pkg::apis::meta::v1::ObjectMeta,
 };
 use kube::{
@@ -35,10 +39,7 @@ use kube::{
 use serde_json::{Value, json};
 use std::{collections::BTreeMap, env, future::Future, time::Duration};
 use streaming_operator::api::StreamingPlatform;
-use tokio::{
-    process::Command,
-    time::{Instant, sleep, timeout},
-};
+use tokio::time::{Instant, sleep, timeout};
 
 /// Where the scripts install the operator.
 pub const OPERATOR_NAMESPACE: &str = "streaming-operator";
@@ -49,8 +50,6 @@ pub const FRONTEND_NODE_PORT: i32 = 30080;
 /// Secret with the emulator's credentials, in every test's namespace.
 pub const CREDENTIALS: &str = "aws";
 
-/// Exit code of a container whose process was killed by SIGKILL.
-const SIGKILLED: i32 = 128 + 9;
 /// How often something that can't be watched is looked at.
 const POLL: Duration = Duration::from_millis(250);
 
@@ -122,10 +121,18 @@ impl Cluster {
     /// # Errors
     /// When it is not gone in time, which is mostly a platform whose finalizer stays.
     pub async fn delete_namespace(&self, name: &str) -> Result<()> {
+        self.delete_namespace_within(name, Duration::from_secs(120)).await
+    }
+
+    /// Likewise, where it may take longer: thousands of objects do.
+    ///
+    /// # Errors
+    /// When it is not gone in time.
+    pub async fn delete_namespace_within(&self, name: &str, deadline: Duration) -> Result<()> {
         for platform in self.delete_platforms(name).await? {
-            Box::pin(platform.gone(Duration::from_secs(120))).await?;
+            Box::pin(platform.gone(deadline)).await?;
         }
-        self.delete_empty_namespace(name).await
+        self.delete_empty_namespace(name, deadline).await
     }
 
     /// Deletes what an interrupted run left. Its platforms may wait for an AWS that ended with that run: they
@@ -136,7 +143,7 @@ impl Cluster {
                 platform.let_go().await?;
             }
         }
-        self.delete_empty_namespace(name).await
+        self.delete_empty_namespace(name, Duration::from_secs(300)).await
     }
 
     async fn delete_platforms(&self, namespace: &str) -> Result<Vec<Platform>> {
@@ -149,13 +156,13 @@ impl Cluster {
         Ok(found)
     }
 
-    async fn delete_empty_namespace(&self, name: &str) -> Result<()> {
+    async fn delete_empty_namespace(&self, name: &str, deadline: Duration) -> Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         let Some(namespace) = namespaces.get_opt(name).await? else { return Ok(()) };
         let uid = namespace.uid().context("a namespace has a uid")?;
         namespaces.delete(name, &DeleteParams::default()).await?;
         let gone = await_condition(namespaces, name, conditions::is_deleted(&uid));
-        timeout(Duration::from_secs(120), gone)
+        timeout(deadline, gone)
             .await
             .with_context(|| format!("namespace {name} is still there; what in it has a finalizer?"))??;
         Ok(())
@@ -176,80 +183,6 @@ impl Cluster {
             "credentialsSecretRef": {"name": CREDENTIALS},
         })
     }
-
-    /// The operator's pod that leads, once it is one of those that are not ending.
-    ///
-    /// # Errors
-    /// When none leads in time.
-    pub async fn leader(&self) -> Result<Pod> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
-        eventually("a pod of the operator leads", Duration::from_secs(60), async || {
-            let holders = self.lease_holders().await?;
-            let leader = pods.list(&ListParams::default()).await?.into_iter().find(|pod| {
-                pod.metadata.deletion_timestamp.is_none()
-                    && holders.iter().any(|holder| holder.starts_with(&pod.name_any()))
-            });
-            Ok(leader.map_or(Check::NotYet(format!("holders: {holders:?}")), Check::Done))
-        })
-        .await
-    }
-
-    /// Deletes the pod that leads, which ends in order and hands over.
-    ///
-    /// # Errors
-    /// When none leads, or it can't be deleted.
-    pub async fn stop_leader(&self) -> Result<()> {
-        let leader = self.leader().await?.name_any();
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
-        pods.delete(&leader, &DeleteParams::default()).await?;
-        Ok(())
-    }
-
-    /// Kills the process that leads with SIGKILL, in its node, and waits until the kubelet has seen it die.
-    ///
-    /// # Errors
-    /// When none leads, the process can't be killed, or it could still release its lease.
-    pub async fn crash_leader(&self) -> Result<()> {
-        let pods: Api<Pod> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
-        let leader = self.leader().await?;
-        let (name, killed) = (leader.name_any(), container(&leader)?);
-        let node = leader.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).context("no node")?;
-        let kill = ["ctr", "--namespace", "k8s.io", "tasks", "kill", "--signal", "SIGKILL", &killed];
-        let output = Command::new("docker").args(["exec", node]).args(kill).output().await;
-        let output = output.context("start docker")?;
-        ensure!(output.status.success(), "kill {name}: {}", String::from_utf8_lossy(&output.stderr));
-        let holders = self.lease_holders().await?;
-        ensure!(
-            holders.iter().any(|holder| holder.starts_with(&name)),
-            "{name} released its lease: {holders:?}"
-        );
-        let code = eventually("the kubelet sees the crash", Duration::from_secs(30), async || {
-            let status = pods.get(&name).await?.status.and_then(|s| s.container_statuses).unwrap_or_default();
-            let ends = status.iter().flat_map(|c| [&c.state, &c.last_state]).flatten();
-            let ends: Vec<_> = ends.filter_map(|state| state.terminated.as_ref()).collect();
-            let end =
-                ends.iter().find(|end| end.container_id.as_deref().is_some_and(|id| id.ends_with(&killed)));
-            Ok(end.map_or_else(|| Check::NotYet(format!("{status:?}")), |end| Check::Done(end.exit_code)))
-        })
-        .await?;
-        ensure!(code == SIGKILLED, "{name} ended by itself with {code}");
-        Ok(())
-    }
-
-    async fn lease_holders(&self) -> Result<Vec<String>> {
-        let leases: Api<Lease> = Api::namespaced(self.client.clone(), OPERATOR_NAMESPACE);
-        let leases = leases.list(&ListParams::default()).await?;
-        Ok(leases.into_iter().filter_map(|lease| lease.spec?.holder_identity).collect())
-    }
-}
-
-/// Id of the pod's one container, as containerd knows it.
-fn container(pod: &Pod) -> Result<String> {
-    let statuses = pod.status.as_ref().and_then(|status| status.container_statuses.as_deref());
-    let id = statuses.and_then(|all| all.first()?.container_id.as_deref());
-    let id =
-        id.and_then(|id| id.strip_prefix("containerd://")).context("the pod has no running container")?;
-    Ok(id.to_owned())
 }
 
 /// What a look at something showed.

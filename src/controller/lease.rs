@@ -17,7 +17,7 @@ use k8s_openapi::{
 use kube::{
     Api, Client, ResourceExt,
     api::{ObjectMeta, PostParams},
-    runtime::{WatchStreamExt, watcher, watcher::watch_object},
+    runtime::{WatchStreamExt, watcher::watch_object},
 };
 use std::{future::Future, pin::pin, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -265,18 +265,16 @@ impl Candidate {
 
     fn records(&self) -> impl Stream<Item = Option<Lease>> + use<> {
         let name = self.name.clone();
-        watch_object(self.api.clone(), &name).backoff(watcher::DefaultBackoff::default()).filter_map(
-            move |record| {
-                let record = match record {
-                    Ok(record) => Some(record.filter(|lease| lease.name_any() == name)),
-                    Err(error) => {
-                        warn!(%error, "can't watch the lease");
-                        None
-                    }
-                };
-                std::future::ready(record)
-            },
-        )
+        watch_object(self.api.clone(), &name).backoff(super::watch_backoff()).filter_map(move |record| {
+            let record = match record {
+                Ok(record) => Some(record.filter(|lease| lease.name_any() == name)),
+                Err(error) => {
+                    warn!(%error, "can't watch the lease");
+                    None
+                }
+            };
+            std::future::ready(record)
+        })
     }
 
     fn lost(&self, why: String) -> Lost {

@@ -1,7 +1,7 @@
 //! The controller: watches, leader election and the loop around the pipeline.
 //!
-//! Every replica watches; only the leader acts. Losing the lease ends the process: it starts afresh as a
-//! candidate.
+//! Every replica watches; only the leader acts. One that loses the lease ends all that it began, and is a candidate
+//! again. Its watches and its process stay: an API server that is away for a while costs no restart.
 
 mod brake;
 mod cache;
@@ -19,8 +19,10 @@ mod transcoding;
 mod worker;
 
 use crate::{kinds::PlatformKey, observe::cluster::Cluster, settings::Settings, surroundings::Surroundings};
+use backon::ExponentialBuilder;
 use cache::Cache;
 use database::Database;
+use kube::runtime::watcher::ExponentialBackoff;
 use lease::{Candidate, Leadership, Lost, Timing};
 use pipeline::{InAws, Pipeline};
 use retry::{Policy, Retry};
@@ -34,7 +36,7 @@ use tokio::{
     task::JoinSet,
     time::Instant,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{info, warn};
 use transcoding::Transcoding;
 
@@ -44,6 +46,17 @@ const PATIENCE: Duration = Duration::from_millis(1500);
 
 /// How long AWS takes a request after it was signed (IAM guide, "AWS Signature Version 4 for API requests").
 const SIGNED: Duration = Duration::from_secs(5 * 60);
+
+/// Between tries of a watch that was cut: up to 5 s. An API server that was away for long would else be looked at
+/// again up to 30 s after its return, by the default of kube, and the operator act on what was before.
+fn watch_backoff() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(800))
+        .with_max_delay(Duration::from_secs(5))
+        .with_jitter()
+        .without_max_times()
+        .into()
+}
 
 /// How this replica takes part.
 #[derive(Clone, Debug)]
@@ -79,11 +92,8 @@ impl Controller {
         Arc::clone(&self.cluster)
     }
 
-    /// Watches, leads when elected, and returns after `stop`.
-    ///
-    /// # Errors
-    /// [`Lost`] when it led and could not keep the lease. Nothing of it acts any more.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), Lost> {
+    /// Watches, leads whenever it is elected, and returns after `stop`.
+    pub async fn run(self, stop: CancellationToken) {
         let mut watches = JoinSet::new();
         let started = async {
             stores::spawn(
@@ -98,29 +108,33 @@ impl Controller {
         };
         tokio::select! {
             () = started => {}
-            () = stop.cancelled() => return Ok(()),
+            () = stop.cancelled() => return,
         }
         tokio::select! {
-            ended = self.take_part(&stop) => ended,
+            () = self.take_part(&stop) => {}
             // The process ends and starts afresh: what it sees would be out of date for ever.
             Some(Err(panic)) = watches.join_next() => std::panic::resume_unwind(panic.into_panic()),
         }
     }
 
-    /// Waits to be elected, and leads.
-    async fn take_part(&self, stop: &CancellationToken) -> Result<(), Lost> {
+    /// Waits to be elected, and leads; again and again, where the lease is lost.
+    async fn take_part(&self, stop: &CancellationToken) {
         let Replica { identity, lease_namespace, lease_name, timing, .. } = &self.replica;
         let Surroundings { client, metrics, clock, .. } = &self.surroundings;
         let candidate =
             Candidate::new(client.clone(), lease_namespace, lease_name, identity, *timing, *clock);
-        let leadership = tokio::select! {
-            leadership = candidate.elected() => leadership,
-            () = stop.cancelled() => return Ok(()),
-        };
-        metrics.leads(true);
-        let ended = self.lead(&candidate, leadership, stop).await;
-        metrics.leads(false);
-        ended
+        while !stop.is_cancelled() {
+            let leadership = tokio::select! {
+                leadership = candidate.elected() => leadership,
+                () = stop.cancelled() => return,
+            };
+            metrics.leads(true);
+            let ended = self.lead(&candidate, leadership, stop).await;
+            metrics.leads(false);
+            if let Err(lost) = ended {
+                warn!(error = %lost, "is a candidate again");
+            }
+        }
     }
 
     async fn lead(
@@ -148,19 +162,25 @@ impl Controller {
         ));
         let retry = Retry::new(Policy::new(self.settings.resync), RandomState::new().hash_one(identity));
         let concurrency = self.replica.concurrency;
+        let reconciles = TaskTracker::new();
+        let tracked = reconciles.clone();
         let work =
             worker::work(triggers, concurrency, retry, metrics, stop, PATIENCE, move |key: PlatformKey| {
                 let pipeline = Arc::clone(&pipeline);
-                async move { pipeline.reconcile(&key).await }
+                tracked.track_future(async move { pipeline.reconcile(&key).await })
             });
-        tokio::select! {
-            // Dropping the work aborts what runs: nothing may act past the lease.
-            lost = candidate.hold(&mut leadership) => {
-                warn!(error = %lost, "stops acting");
-                return Err(lost);
-            }
-            () = work => {}
-            () = forward(&self.cluster, trigger) => {}
+        let lost = tokio::select! {
+            lost = candidate.hold(&mut leadership) => Some(lost),
+            () = work => None,
+            () = forward(&self.cluster, trigger) => None,
+        };
+        if let Some(lost) = lost {
+            // Dropping the work aborted what ran. Nothing may act past the lease, and nothing of this term may run
+            // into the next one.
+            reconciles.close();
+            reconciles.wait().await;
+            dispatcher.abort().await;
+            return Err(lost);
         }
         candidate.release(leadership).await;
         // Another replica may lead by now; what a receive in flight still brings goes back to its queue.

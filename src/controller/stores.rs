@@ -187,7 +187,7 @@ impl<S> Sink<S> {
 
 fn watch<S: Sort>(tasks: &mut JoinSet<()>, sink: Sink<S>, api: Api<S::Object>, config: watcher::Config) {
     sink.cluster.expect_watch();
-    let stream = watcher(api, config).default_backoff();
+    let stream = watcher(api, config).backoff(super::watch_backoff());
     tasks.spawn(async move {
         pin_mut!(stream);
         let mut seen = HashSet::new();

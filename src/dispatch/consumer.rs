@@ -76,6 +76,7 @@ impl Consumer {
         while !self.stop.is_cancelled() {
             let config = Arc::clone(&self.config.borrow_and_update());
             self.ask_for_doubtful(&mut state).await;
+            self.ask_for_pods(&mut state).await;
             let decision = self.decide(&config, &mut state);
             if !decision.steps.is_empty() {
                 self.act(&config, &decision.steps, &mut state).await;
@@ -92,9 +93,9 @@ impl Consumer {
 
     fn decide(&self, config: &Config, state: &mut State) -> Decision {
         let (jobs, pods) = (self.cluster.jobs.of(&self.key), self.cluster.pods.of(&self.key));
-        state.view.refresh(&config.uid, &jobs, &pods);
-        let attempts = state.view.attempts();
         let now = self.clock.now();
+        state.view.refresh(&config.uid, &jobs, &pods, now);
+        let attempts = state.view.attempts();
         state.memory.observe(attempts, &config.policy, now);
         let mut decision = decide(&config.policy, attempts, &state.memory, now);
         decision.drained &= state.receiving.is_empty();
@@ -244,6 +245,20 @@ impl Consumer {
                 Err(error) => {
                     warn!(platform = %self.key, %error, "can't tell whether a Job is there");
                     state.view.postpone(&name, now);
+                }
+            }
+        }
+    }
+
+    /// Jobs that failed, and of which the watch shows no pod that tells why: their pods are asked for.
+    async fn ask_for_pods(&self, state: &mut State) {
+        let now = self.clock.now();
+        for name in state.view.silent(now) {
+            match answered(self.jobs.pods(&name)).await {
+                Ok(pods) => state.view.tell(&name, pods),
+                Err(error) => {
+                    warn!(platform = %self.key, %error, "can't tell why a Job failed");
+                    state.view.ask_later(&name, now);
                 }
             }
         }

@@ -5,17 +5,20 @@ use super::{
         ANNOTATION_FAILURE, ANNOTATION_MESSAGES, ANNOTATION_SETTLED, Attempt, Failure, Held, Settlement,
         annotations, to_json,
     },
-    outcome::CONTAINER,
+    outcome::{CONTAINER, LABEL_JOB},
     policy::Policy,
     settle,
     step::{Creation, Done, StepError},
 };
 use crate::{api::names, metrics::Metrics};
 use contract::{Profile, TranscodeRequest, job::REQUEST_VARIABLE};
-use k8s_openapi::api::{batch::v1::Job, core::v1::EnvVar};
+use k8s_openapi::api::{
+    batch::v1::Job,
+    core::v1::{EnvVar, Pod},
+};
 use kube::{
     Api, Client, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy},
 };
 use serde_json::{Value, json};
 
@@ -57,6 +60,7 @@ pub fn build(prototype: &Job, policy: &Policy, profile: &Profile, creation: &Cre
 #[derive(Clone)]
 pub struct Jobs {
     api: Api<Job>,
+    pods: Api<Pod>,
     metrics: Metrics,
 }
 
@@ -64,7 +68,8 @@ impl Jobs {
     /// For one namespace.
     #[must_use]
     pub fn new(client: Client, namespace: &str, metrics: Metrics) -> Self {
-        Self { api: Api::namespaced(client, namespace), metrics }
+        let pods = Api::namespaced(client.clone(), namespace);
+        Self { api: Api::namespaced(client, namespace), pods, metrics }
     }
 
     /// Makes a Job, or finds the one that has its name: someone, or we before a crash, made it.
@@ -105,6 +110,17 @@ impl Jobs {
     /// When the API server does not answer.
     pub async fn get(&self, name: &str) -> Result<Option<Job>, StepError> {
         self.api.get_opt(name).await.map_err(|cause| failed("reading", name, &cause))
+    }
+
+    /// Lists the pods of a Job.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn pods(&self, name: &str) -> Result<Vec<Pod>, StepError> {
+        let of_job = ListParams::default().labels(&format!("{LABEL_JOB}={name}"));
+        let pods =
+            self.pods.list(&of_job).await.map_err(|cause| failed("listing the pods of", name, &cause))?;
+        Ok(pods.items)
     }
 
     /// Writes the list of messages that wait for a Job.

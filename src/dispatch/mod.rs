@@ -145,6 +145,14 @@ impl Dispatcher {
         while tasks.join_next().await.is_some() {}
     }
 
+    /// Ends all consumers where they are, and waits until none runs. What a receive in flight brings is visible again
+    /// after its timeout.
+    pub async fn abort(&self) {
+        self.stop.cancel();
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.shutdown().await;
+    }
+
     fn start(&self, key: &PlatformKey, config: Config) -> Running {
         let stop = self.stop.child_token();
         let (report, reports) = watch::channel(None);

@@ -81,16 +81,20 @@ fn trouble(pod: &Pod) -> Option<Trouble> {
     Some(Trouble { since: started.0, message: shorten(&format!("{reason}: {message}")) })
 }
 
+/// Whether one of the pods has ended, and so tells why.
+#[must_use]
+pub fn tell(pods: &[&Pod]) -> bool {
+    pods.iter().any(|pod| has_ended(pod))
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
+        || container(pod).is_some_and(|it| it.state.as_ref().is_some_and(|s| s.terminated.is_some()))
+}
+
 /// Why a Job failed: by the pod that failed last, for others may have been lost to their nodes before.
 fn failure(pods: &[&Pod], job_reason: Option<&str>) -> Failure {
-    let failed: Vec<&Pod> = pods
-        .iter()
-        .copied()
-        .filter(|pod| {
-            pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Failed")
-                || container(pod).is_some_and(|it| it.state.as_ref().is_some_and(|s| s.terminated.is_some()))
-        })
-        .collect();
+    let failed: Vec<&Pod> = pods.iter().copied().filter(|pod| has_ended(pod)).collect();
     let Some(pod) = newest(&failed) else {
         return if job_reason == Some("DeadlineExceeded") {
             transient(Reason::DeadlineExceeded, DEADLINE)
@@ -101,19 +105,31 @@ fn failure(pods: &[&Pod], job_reason: Option<&str>) -> Failure {
             )
         };
     };
-    if pod.status.as_ref().and_then(|status| status.reason.as_deref()) == Some("DeadlineExceeded") {
-        return transient(Reason::DeadlineExceeded, DEADLINE);
+    let status = pod.status.as_ref();
+    match status.and_then(|status| status.reason.as_deref()) {
+        Some("DeadlineExceeded") => return transient(Reason::DeadlineExceeded, DEADLINE),
+        Some("Evicted") => {
+            return transient(Reason::DiskFull, &evicted(status.and_then(|it| it.message.as_deref())));
+        }
+        _ => {}
     }
     match container(pod).and_then(|status| status.state.as_ref()?.terminated.as_ref()) {
         Some(terminated) => of_container(terminated),
         None => transient(
             Reason::Unknown,
-            pod.status
-                .as_ref()
-                .and_then(|it| it.message.as_deref())
-                .unwrap_or("the pod failed before it started"),
+            status.and_then(|it| it.message.as_deref()).unwrap_or("the pod failed before it started"),
         ),
     }
+}
+
+/// What a pod did that the kubelet evicted and that counts as failed: it took more of the node's disk than its volumes
+/// or its container may. One that makes way for others has the condition `DisruptionTarget`, and is replaced.
+fn evicted(message: Option<&str>) -> String {
+    let message = message.unwrap_or("the pod took more of the node's disk than it may");
+    format!(
+        "the pod was evicted: {}; raise transcoding.job.scratchSize",
+        message.trim_end_matches([' ', '.'])
+    )
 }
 
 const DEADLINE: &str =
@@ -170,10 +186,13 @@ fn shorten(text: &str) -> String {
     }
 }
 
-/// The pods of a Job, by the label that the Job controller gives them.
+/// On a pod: its Job. The Job controller puts it there.
+pub const LABEL_JOB: &str = "batch.kubernetes.io/job-name";
+
+/// The Job of a pod.
 #[must_use]
 pub fn job_of(pod: &Pod) -> Option<&str> {
-    pod.labels().get("batch.kubernetes.io/job-name").map(String::as_str)
+    pod.labels().get(LABEL_JOB).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -217,11 +236,31 @@ mod tests {
     #[case(terminated(json!({"exitCode": 137, "reason": "Error"})), "UNKNOWN", false)]
     #[case(json!({"phase": "Failed", "reason": "DeadlineExceeded"}), "DEADLINE_EXCEEDED", false)]
     #[case(json!({"phase": "Failed", "message": "node shut down"}), "UNKNOWN", false)]
+    #[case(evicted_pod(), "DISK_FULL", false)]
     fn a_failure_is_read_from_the_pod(#[case] status: Value, #[case] reason: &str, #[case] permanent: bool) {
         let pod = pod(status);
         let Phase::Failed { failure, .. } = phase(&failed_job(), &[&pod], None) else { panic!("not failed") };
         assert_eq!((failure.why.reason.as_str(), failure.permanent), (reason, permanent));
         assert!(!failure.why.message.is_empty());
+    }
+
+    /// As the kubelet leaves it when a volume went over its limit.
+    fn evicted_pod() -> Value {
+        let mut status = terminated(json!({"exitCode": 137, "reason": "Error"}));
+        status["reason"] = json!("Evicted");
+        status["message"] = json!("Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ");
+        status
+    }
+
+    #[test]
+    fn an_evicted_pod_says_what_to_raise() {
+        let Phase::Failed { failure, .. } = phase(&failed_job(), &[&pod(evicted_pod())], None) else {
+            panic!("not failed")
+        };
+        assert_eq!(
+            failure.why.message,
+            "the pod was evicted: Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\"; raise transcoding.job.scratchSize"
+        );
     }
 
     #[test]

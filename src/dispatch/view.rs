@@ -1,9 +1,13 @@
 //! view: the Jobs of one platform as the watches show them, and newer where the dispatcher itself wrote.
 //!
 //! A watch lags behind what was just written. Until it catches up, the answer of the API server counts, so
-//! that no step is done twice for a stale read.
+//! that no step is done twice for a stale read. One watch lags behind another, too: a Job that failed is not taken
+//! for failed before a pod of it tells why, or the API server says that there is none.
 
-use super::{attempt::Attempt, outcome};
+use super::{
+    attempt::{Attempt, Phase},
+    outcome,
+};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt;
@@ -15,6 +19,9 @@ use std::{
 /// How long a Job that was written may be unknown to the watch before it is asked for.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 
+/// Between two tries to list the pods of a Job.
+const PAUSE: SignedDuration = SignedDuration::from_secs(5);
+
 /// The Jobs of one platform.
 #[derive(Debug, Default)]
 pub struct View {
@@ -23,11 +30,18 @@ pub struct View {
     /// By name: what did not change since the last time is not read again.
     versions: HashMap<String, Version>,
     written: HashMap<String, (Job, Timestamp)>,
+    /// Jobs that failed and of which no pod tells why, and when to ask for their pods.
+    silent: BTreeMap<String, Timestamp>,
+    /// The pods of such Jobs, as the API server listed them.
+    told: HashMap<String, Vec<Pod>>,
 }
 
-/// UIDs and resource versions of a Job and its pods.
+/// UIDs and resource versions of a Job and its pods, and whether one of them has told why it failed.
 #[derive(Debug)]
-struct Version(Vec<(Option<String>, Option<String>)>);
+struct Version {
+    seen: Vec<(Option<String>, Option<String>)>,
+    is_told: bool,
+}
 
 impl View {
     /// Takes what the API server answered to a write.
@@ -56,10 +70,28 @@ impl View {
         }
     }
 
-    /// When the next of them will be.
+    /// When there is something to ask for next.
     #[must_use]
     pub fn next_doubt(&self) -> Option<Timestamp> {
-        self.written.values().map(|(_, at)| *at + PATIENCE + SignedDuration::from_secs(1)).min()
+        let written = self.written.values().map(|(_, at)| *at + PATIENCE + SignedDuration::from_secs(1));
+        written.chain(self.silent.values().copied()).min()
+    }
+
+    /// Jobs whose pods are to be asked for now.
+    #[must_use]
+    pub fn silent(&self, now: Timestamp) -> Vec<String> {
+        self.silent.iter().filter(|(_, at)| **at <= now).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes the API server's list of a Job's pods.
+    pub fn tell(&mut self, name: &str, pods: Vec<Pod>) {
+        self.silent.remove(name);
+        self.told.insert(name.to_owned(), pods);
+    }
+
+    /// Asks for a Job's pods again later: they could not be listed.
+    pub fn ask_later(&mut self, name: &str, now: Timestamp) {
+        self.silent.insert(name.to_owned(), now + PAUSE);
     }
 
     /// Reads what changed. Jobs of another owner than the platform with this UID are left out: those of an
@@ -69,6 +101,7 @@ impl View {
         uid: &str,
         jobs: &BTreeMap<String, Arc<Job>>,
         pods: &BTreeMap<String, Arc<Pod>>,
+        now: Timestamp,
     ) {
         let mut pods_of: HashMap<&str, Vec<&Pod>> = HashMap::new();
         for pod in pods.values() {
@@ -87,13 +120,25 @@ impl View {
             .collect();
         self.attempts.retain(|attempt| current.contains_key(&attempt.name));
         self.versions.retain(|name, _| current.contains_key(name));
+        self.silent.retain(|name, _| current.contains_key(name));
+        self.told.retain(|name, _| current.contains_key(name));
         for (name, job) in current {
-            let pods = pods_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            if self.versions.get(name).is_some_and(|known| known.is_of(job, pods)) {
+            let told: Vec<&Pod> = self.told.get(name).into_iter().flatten().collect();
+            let watched = pods_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
+            let pods = if outcome::tell(watched) { watched } else { &[watched, &told].concat() };
+            let is_told = self.told.contains_key(name) || outcome::tell(pods);
+            if self.versions.get(name).is_some_and(|known| known.is_of(job, pods, is_told)) {
                 continue;
             }
-            self.versions.insert(name.clone(), Version::of(job, pods));
-            match (Attempt::read(job, pods), self.place(name)) {
+            self.versions.insert(name.clone(), Version::of(job, pods, is_told));
+            let mut attempt = Attempt::read(job, pods);
+            if let Some(silent) = attempt.as_mut().filter(|it| !is_told && is_silent(it)) {
+                silent.phase = Phase::Running;
+                self.silent.entry(name.clone()).or_insert(now);
+            } else {
+                self.silent.remove(name);
+            }
+            match (attempt, self.place(name)) {
                 (Some(attempt), Ok(place)) => self.attempts[place] = attempt,
                 (Some(attempt), Err(place)) => self.attempts.insert(place, attempt),
                 (None, Ok(place)) => drop(self.attempts.remove(place)),
@@ -121,14 +166,15 @@ impl View {
 }
 
 impl Version {
-    fn of(job: &Job, pods: &[&Pod]) -> Self {
+    fn of(job: &Job, pods: &[&Pod], is_told: bool) -> Self {
         let owned = |text: Option<&str>| text.map(str::to_owned);
-        Self(versions(job, pods).map(|(uid, version)| (owned(uid), owned(version))).collect())
+        let seen = versions(job, pods).map(|(uid, version)| (owned(uid), owned(version))).collect();
+        Self { seen, is_told }
     }
 
-    fn is_of(&self, job: &Job, pods: &[&Pod]) -> bool {
-        let known = self.0.iter().map(|(uid, version)| (uid.as_deref(), version.as_deref()));
-        known.eq(versions(job, pods))
+    fn is_of(&self, job: &Job, pods: &[&Pod], is_told: bool) -> bool {
+        let known = self.seen.iter().map(|(uid, version)| (uid.as_deref(), version.as_deref()));
+        self.is_told == is_told && known.eq(versions(job, pods))
     }
 }
 
@@ -137,6 +183,11 @@ fn versions<'a>(job: &'a Job, pods: &[&'a Pod]) -> impl Iterator<Item = (Option<
     std::iter::once(&job.metadata)
         .chain(pods)
         .map(|metadata| (metadata.uid.as_deref(), metadata.resource_version.as_deref()))
+}
+
+/// Whether it failed, still has to be settled, and only a pod can say why.
+fn is_silent(attempt: &Attempt) -> bool {
+    matches!(attempt.phase, Phase::Failed { .. }) && attempt.settled.is_none() && !attempt.aborted
 }
 
 /// Whether what was written is newer than what the watch shows. Resource versions of one kind are numbers
@@ -178,10 +229,10 @@ mod tests {
         let mut view = View::default();
         let none = BTreeMap::new();
         view.wrote(job("12", true), tests::time(0));
-        view.refresh("platform", &watched(job("11", false)), &none);
+        view.refresh("platform", &watched(job("11", false)), &none, tests::time(0));
         assert!(view.attempts()[0].settled.is_some());
         assert_eq!(view.doubtful(tests::time(60)).len(), 1);
-        view.refresh("platform", &watched(job("13", false)), &none);
+        view.refresh("platform", &watched(job("13", false)), &none, tests::time(0));
         assert!(view.attempts()[0].settled.is_none());
         assert!(view.doubtful(tests::time(60)).is_empty());
     }
@@ -189,7 +240,7 @@ mod tests {
     #[test]
     fn jobs_of_an_earlier_platform_of_that_name_are_not_taken_for_ours() {
         let mut view = View::default();
-        view.refresh("another", &watched(job("12", false)), &BTreeMap::new());
+        view.refresh("another", &watched(job("12", false)), &BTreeMap::new(), tests::time(0));
         assert!(view.attempts().is_empty());
     }
 
@@ -199,10 +250,42 @@ mod tests {
         let none = BTreeMap::new();
         let made = job("12", false);
         view.wrote(made.clone(), tests::time(0));
-        view.refresh("platform", &BTreeMap::new(), &none);
+        view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
         assert_eq!(view.attempts().len(), 1);
         view.forget(&made.name_any());
-        view.refresh("platform", &BTreeMap::new(), &none);
+        view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
         assert!(view.attempts().is_empty());
+    }
+
+    /// The watch of Jobs is ahead of the one of pods, as after both were cut.
+    #[test]
+    fn a_failed_job_counts_as_failed_once_its_pod_tells_why_or_is_gone() {
+        let mut failed = job("12", false);
+        failed.status = serde_json::from_value(json!({"conditions": [
+            {"type": "Failed", "status": "True", "lastTransitionTime": "2026-11-21T03:00:00Z"}
+        ]}))
+        .unwrap();
+        let refused: Pod = serde_json::from_value(json!({
+            "metadata": {"name": "p", "creationTimestamp": "2026-11-21T03:00:00Z"},
+            "status": {"phase": "Failed", "containerStatuses": [
+                {"name": outcome::CONTAINER, "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                 "state": {"terminated": {"exitCode": 65}}}]},
+        }))
+        .unwrap();
+        for (pods, permanent) in [(vec![refused], true), (Vec::new(), false)] {
+            let (mut view, none) = (View::default(), BTreeMap::new());
+            let (jobs, name) = (watched(failed.clone()), failed.name_any());
+            view.refresh("platform", &jobs, &none, tests::time(0));
+            assert_eq!(view.attempts()[0].phase, Phase::Running);
+            assert_eq!(view.silent(tests::time(0)), std::slice::from_ref(&name));
+            view.ask_later(&name, tests::time(0));
+            assert!(view.silent(tests::time(1)).is_empty());
+            assert_eq!(view.next_doubt(), Some(tests::time(5)));
+            view.tell(&name, pods);
+            view.refresh("platform", &jobs, &none, tests::time(6));
+            let phase = view.attempts()[0].phase.clone();
+            assert!(matches!(phase, Phase::Failed { failure, .. } if failure.permanent == permanent));
+            assert!(view.next_doubt().is_none());
+        }
     }
 }

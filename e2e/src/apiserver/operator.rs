@@ -54,7 +54,7 @@ pub struct Operator {
     pub metrics: Metrics,
     cluster: Arc<Cluster>,
     stop: CancellationToken,
-    running: JoinHandle<Result<()>>,
+    running: JoinHandle<()>,
 }
 
 impl Operator {
@@ -101,10 +101,7 @@ impl Operator {
         let controller =
             Controller::new(Surroundings::of_process(client, metrics.clone()), settings, replica);
         let cluster = controller.cluster();
-        let running = tokio::spawn({
-            let stop = stop.clone();
-            async move { Ok(controller.run(stop).await?) }
-        });
+        let running = tokio::spawn(controller.run(stop.clone()));
         Ok(Self { requests, metrics, cluster, stop, running })
     }
 
@@ -124,18 +121,10 @@ impl Operator {
     /// Ends it as SIGTERM does, and waits until it is gone.
     ///
     /// # Errors
-    /// What it ended with.
+    /// When it panicked.
     pub async fn stop(self) -> Result<()> {
         self.stop.cancel();
-        self.running.await?
-    }
-
-    /// Waits until it ends by itself.
-    ///
-    /// # Errors
-    /// What it ended with.
-    pub async fn ended(self) -> Result<()> {
-        self.running.await?
+        Ok(self.running.await?)
     }
 
     /// Ends it as a crash does: nothing is released.

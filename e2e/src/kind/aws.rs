@@ -4,7 +4,9 @@ use super::{Check, eventually};
 use anyhow::{Context, Result, ensure};
 use aws_config::{BehaviorVersion, Region};
 use aws_sdk_s3::{config::Credentials, primitives::ByteStream};
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
 use contract::{Identity, JobRecord, Work, job::JOB_RECORD};
 use serde_json::json;
 use std::{
@@ -226,6 +228,30 @@ impl Aws {
         let buckets = self.s3.list_buckets().send().await?;
         let buckets = buckets.buckets().iter().filter_map(|bucket| bucket.name.clone());
         Ok(queues.chain(buckets.filter(|name| name.starts_with(prefix))).collect())
+    }
+
+    /// Takes all messages off a queue, and gives back their bodies.
+    ///
+    /// # Errors
+    /// When SQS refuses.
+    pub async fn drain(&self, queue: &str) -> Result<Vec<String>> {
+        let mut bodies = Vec::new();
+        loop {
+            let received =
+                self.sqs.receive_message().queue_url(queue).max_number_of_messages(10).send().await?;
+            let messages = received.messages.unwrap_or_default();
+            if messages.is_empty() {
+                return Ok(bodies);
+            }
+            let mut delete = self.sqs.delete_message_batch().queue_url(queue);
+            for (index, message) in messages.into_iter().enumerate() {
+                let handle = message.receipt_handle.context("a message has a handle")?;
+                let entry = DeleteMessageBatchRequestEntry::builder().id(index.to_string());
+                delete = delete.entries(entry.receipt_handle(handle).build()?);
+                bodies.push(message.body.unwrap_or_default());
+            }
+            delete.send().await?;
+        }
     }
 
     /// Receives `count` messages with their attributes and leaves them hidden for a while.

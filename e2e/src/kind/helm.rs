@@ -66,3 +66,24 @@ pub async fn uninstall() -> Result<()> {
         .await?;
     Ok(())
 }
+
+/// Waits until the operator's Deployment runs what its template says.
+///
+/// # Errors
+/// When it does not in time.
+pub async fn rolled_out() -> Result<()> {
+    let deployment = format!("deployment/{OPERATOR}");
+    let args = ["--namespace", OPERATOR_NAMESPACE, "rollout", "status", &deployment, "--timeout=120s"];
+    run("KUBECTL", &args).await?;
+    Ok(())
+}
+
+/// Takes the last change of the operator's Deployment back that Helm did not make.
+///
+/// # Errors
+/// When there is none, or its pods do not become ready.
+pub async fn undo() -> Result<()> {
+    let deployment = format!("deployment/{OPERATOR}");
+    run("KUBECTL", &["--namespace", OPERATOR_NAMESPACE, "rollout", "undo", &deployment]).await?;
+    rolled_out().await
+}

@@ -5,7 +5,11 @@ use futures::StreamExt;
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, Client, ResourceExt,
-    runtime::watcher::{self, Event, watcher},
+    api::ListParams,
+    runtime::{
+        WatchStreamExt,
+        watcher::{self, Event, watcher},
+    },
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -80,6 +84,18 @@ impl History {
         succeeded.map(|job| job.identity.as_str()).collect()
     }
 
+    /// The Jobs that are in the namespace now.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    pub async fn of_now(client: &Client, namespace: &str) -> Result<Self> {
+        let mut history = Self::default();
+        for job in Api::<Job>::namespaced(client.clone(), namespace).list(&ListParams::default()).await? {
+            history.record(&job, false);
+        }
+        Ok(history)
+    }
+
     fn record(&mut self, job: &Job, deleted: bool) {
         let Some(uid) = job.uid() else { return };
         let seen = Seen {
@@ -118,7 +134,7 @@ impl JobHistory {
         let (sender, history) = watch::channel(History::default());
         let jobs: Api<Job> = Api::namespaced(client.clone(), namespace);
         let task = tokio::spawn(async move {
-            let mut events = pin!(watcher(jobs, watcher::Config::default()));
+            let mut events = pin!(watcher(jobs, watcher::Config::default()).default_backoff());
             let mut begun = false;
             while let Some(event) = events.next().await {
                 sender.send_modify(|history| match event {

@@ -22,13 +22,19 @@ impl Relay {
     /// # Errors
     /// When the endpoint is no `http://address:port`, or its address is not this machine's.
     pub async fn to(endpoint: &str) -> Result<Self> {
-        let target = endpoint.strip_prefix("http://").context("the emulator's URL starts with http://")?;
-        let target = target.trim_end_matches('/').to_owned();
-        let (host, _) = target.rsplit_once(':').context("the emulator's URL has a port")?;
-        let listener = TcpListener::bind((host, 0)).await?;
+        let free = format!("http://{}:0", super::gateway::address(endpoint)?);
+        Self::between(&free, endpoint).await
+    }
+
+    /// Listens at one URL, and passes on to the other.
+    ///
+    /// # Errors
+    /// When one is no `http://address:port`, or the first is not this machine's, or something listens there.
+    pub async fn between(here: &str, endpoint: &str) -> Result<Self> {
+        let listener = TcpListener::bind(socket(here)?).await.with_context(|| format!("listen at {here}"))?;
         let url = format!("http://{}", listener.local_addr()?);
         let (open, opened) = watch::channel(true);
-        let task = tokio::spawn(accept(listener, target, opened));
+        let task = tokio::spawn(accept(listener, socket(endpoint)?, opened));
         Ok(Self { url, open, task })
     }
 
@@ -47,6 +53,12 @@ impl Drop for Relay {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// `address:port` of a URL.
+fn socket(url: &str) -> Result<String> {
+    let socket = url.strip_prefix("http://").with_context(|| format!("{url} is no http://address:port"))?;
+    Ok(socket.trim_end_matches('/').to_owned())
 }
 
 async fn accept(listener: TcpListener, target: String, open: watch::Receiver<bool>) {

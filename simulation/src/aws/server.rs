@@ -16,7 +16,6 @@ pub async fn serve(cloud: Cloud, listener: TcpListener) -> std::io::Result<()> {
 }
 
 /// What answers requests, for a server that does more.
-#[must_use]
 pub fn router(cloud: Cloud) -> Router {
     Router::new().fallback(answer).with_state(cloud)
 }

@@ -100,11 +100,10 @@ impl World {
         let second = world.operator("second", &Wire::default());
         world.spawn(async move {
             tokio::select! {
-                // One that stops by itself is started again like one that died.
-                _ = first.run(CancellationToken::new()) => {}
+                () = first.run(CancellationToken::new()) => {}
                 () = wire.cut() => {}
             }
-            drop(second.run(CancellationToken::new()).await);
+            second.run(CancellationToken::new()).await;
         });
         world
     }

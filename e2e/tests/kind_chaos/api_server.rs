@@ -1,0 +1,136 @@
+//! The API server is away, or shows a certificate that has expired.
+
+use crate::judge;
+use anyhow::{Context, Result};
+use e2e::kind::{Check, Cluster, eventually, flow::Flow, node, record::Row};
+use rcgen::{
+    CertificateParams, DistinguishedName, DnType, DnValue, ExtendedKeyUsagePurpose, Issuer, KeyPair, SanType,
+};
+use std::{
+    net::IpAddr,
+    time::{Duration, SystemTime},
+};
+use tokio::time::{Instant, sleep};
+
+const MESSAGES: u32 = 400;
+const LENGTH: Duration = Duration::from_secs(160);
+/// How long the API server is away.
+const AWAY: Duration = Duration::from_secs(60);
+/// How long its container may take to end, and to answer again.
+const TURN: Duration = Duration::from_secs(120);
+/// The controller manager needs a while of its own to be back: its container backs off.
+const REST: Duration = Duration::from_secs(300);
+const MANIFEST: &str = "/etc/kubernetes/manifests/kube-apiserver.yaml";
+const ASIDE: &str = "/etc/kubernetes/kube-apiserver.yaml";
+const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; `make faults` runs it"]
+async fn the_api_server_is_away_for_a_minute() -> Result<()> {
+    let cluster = Cluster::connect().await?;
+    let flow = Box::pin(Flow::begin(&cluster, "apiserver", cluster.aws_spec())).await?;
+    let sending = flow.send(0..MESSAGES, LENGTH);
+    flow.succeeded(50).await?;
+    let term = cluster.term().await?;
+    node::run(&["mv", MANIFEST, ASIDE]).await?;
+    let away = gone(&cluster).await;
+    sleep(AWAY).await;
+    node::run(&["mv", ASIDE, MANIFEST]).await?;
+    away?;
+    let back = answers(&cluster).await?;
+    cluster.next_term(term).await?;
+    let takeovers = vec![back.elapsed()];
+    sending.await??;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
+    let done = format!(
+        "its static pod taken away for {} s; takeover counts from the moment when it answers again",
+        AWAY.as_secs()
+    );
+    let restarts = flow.replicas.restarts();
+    judge(&Row { scenario: "API server stopped", done, tally, takeovers, restarts, ..Row::default() })?;
+    Box::pin(flow.end()).await
+}
+
+/// The API server starts anew with a certificate that ended yesterday, and gets its own back.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes minutes; `make faults` runs it"]
+async fn the_api_servers_certificate_has_expired() -> Result<()> {
+    let cluster = Cluster::connect().await?;
+    let flow = Box::pin(Flow::begin(&cluster, "expired", cluster.aws_spec())).await?;
+    let (good, expired) = (node::run(&["cat", CERTIFICATE]).await?, expired().await?);
+    let sending = flow.send(0..MESSAGES, LENGTH);
+    flow.succeeded(50).await?;
+    let term = cluster.term().await?;
+    node::write(CERTIFICATE, &expired).await?;
+    // Connections that are there would be good for ever.
+    node::run(&["pkill", "-9", "-x", "kube-apiserver"]).await?;
+    let refused = gone(&cluster).await;
+    sleep(AWAY).await;
+    node::write(CERTIFICATE, &good).await?;
+    refused?;
+    let back = answers(&cluster).await?;
+    cluster.next_term(term).await?;
+    let takeovers = vec![back.elapsed()];
+    sending.await??;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
+    let done = format!(
+        "the API server killed, and showing for {} s a certificate that ended the day before; takeover counts from the moment when its own is good again",
+        AWAY.as_secs()
+    );
+    let restarts = flow.replicas.restarts();
+    judge(&Row { scenario: "certificate expired", done, tally, takeovers, restarts, ..Row::default() })?;
+    Box::pin(flow.end()).await
+}
+
+/// A certificate as the API server's own, but of the day before yesterday.
+async fn expired() -> Result<String> {
+    let key = KeyPair::from_pem(&node::run(&["cat", "/etc/kubernetes/pki/apiserver.key"]).await?)?;
+    let authority = KeyPair::from_pem(&node::run(&["cat", "/etc/kubernetes/pki/ca.key"]).await?)?;
+    // The name of kubeadm's authority, as it is encoded there.
+    let mut of_authority = CertificateParams::default();
+    of_authority.distinguished_name = DistinguishedName::new();
+    let name = DnValue::PrintableString("kubernetes".try_into()?);
+    of_authority.distinguished_name.push(DnType::CommonName, name);
+    let authority = Issuer::new(of_authority, authority);
+    let address: IpAddr =
+        node::run(&["hostname", "-i"]).await?.trim().parse().context("the node's address")?;
+    let names = ["kubernetes.default.svc", "kubernetes", "localhost"].map(str::to_owned);
+    let mut params = CertificateParams::new(names)?;
+    params.subject_alt_names.extend([
+        SanType::IpAddress(address),
+        SanType::IpAddress([127, 0, 0, 1].into()),
+        // The first address of the cluster's service range (`e2e/lib/cluster.sh`).
+        SanType::IpAddress([10, 112, 0, 1].into()),
+    ]);
+    params.distinguished_name.push(DnType::CommonName, "kube-apiserver");
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    let day = Duration::from_secs(86400);
+    let now = SystemTime::now();
+    (params.not_before, params.not_after) = ((now - 2 * day).into(), (now - day).into());
+    Ok(params.signed_by(&key, &authority)?.pem())
+}
+
+/// Waits until the API server answers nobody.
+async fn gone(cluster: &Cluster) -> Result<()> {
+    eventually("the API server does not answer", TURN, async || {
+        Ok(if ready(cluster).await { Check::NotYet("it does".into()) } else { Check::Done(()) })
+    })
+    .await
+}
+
+/// Waits until the API server is ready; when that was.
+async fn answers(cluster: &Cluster) -> Result<Instant> {
+    eventually("the API server is ready", TURN, async || {
+        let now = Instant::now();
+        Ok(if ready(cluster).await { Check::Done(now) } else { Check::NotYet("it is not".into()) })
+    })
+    .await
+}
+
+async fn ready(cluster: &Cluster) -> bool {
+    let request = http::Request::get("/readyz").body(Vec::new());
+    match request {
+        Ok(request) => cluster.client.request_text(request).await.is_ok(),
+        Err(_) => false,
+    }
+}
