@@ -26,7 +26,7 @@ fn throttle(world: &World) {
             return None;
         }
         let (status, code) =
-            if chance % 2 == 0 { (429, "TooManyRequestsException") } else { (503, "SlowDown") };
+            if chance.is_multiple_of(2) { (429, "TooManyRequestsException") } else { (503, "SlowDown") };
         let status = http::StatusCode::from_u16(status).unwrap();
         Some(Effect::Answer(Fault::sender(status, code, "Please reduce your request rate.")))
     });
