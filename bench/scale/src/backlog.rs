@@ -17,7 +17,7 @@ use kube::{
 };
 use serde_json::json;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, hash_map::Entry},
     time::{Duration, Instant},
 };
 use streaming_operator::api::{StreamingPlatform, names::LABEL_IDENTITY};
@@ -61,7 +61,7 @@ pub async fn run(args: Args) -> Result<()> {
     let world = World::start(1, args.job).await?;
     fleet::prepare(&world).await?;
     let operator = world.operator(32).await?;
-    let queue = platform(&world, &args).await?;
+    let queue = Box::pin(platform(&world, &args)).await?;
     let places = fill(&world, &queue, args.messages).await?;
     say(&format!("{} messages are on the queue", args.messages))?;
     let load_before = load()?;
@@ -157,8 +157,8 @@ async fn drain(
         if over.contains(&job.name_any()) {
             continue;
         }
-        if !running.contains_key(&job.name_any()) {
-            running.insert(job.name_any(), at);
+        if let Entry::Vacant(new) = running.entry(job.name_any()) {
+            new.insert(at);
             drain.jobs += 1;
             drain.started.push((at - begun).as_secs_f64());
             if begun_places.insert(place) {

@@ -56,7 +56,7 @@ pub fn keep(file: &Path, columns: &[(&str, String)]) -> Result<()> {
     let (names, values): (Vec<_>, Vec<_>) =
         columns.iter().map(|(name, value)| (*name, value.as_str())).unzip();
     let header = if is_new { format!("{}\n", names.join(",")) } else { String::new() };
-    write!(out, "{header}{}\n", values.join(",")).with_context(|| format!("write {}", file.display()))
+    writeln!(out, "{header}{}", values.join(",")).with_context(|| format!("write {}", file.display()))
 }
 
 /// A duration from a number of seconds or a text such as `10m`.

@@ -151,8 +151,7 @@ impl World {
                     biased;
                     ended = &mut running => {
                         match ended {
-                            Ok(Ok(())) => self.inspector().broken.push("a replica ended by itself".to_owned()),
-                            Ok(Err(_lost)) => lock(&self.chaos).count("operator: lost the lease"),
+                            Ok(()) => self.inspector().broken.push("a replica ended by itself".to_owned()),
                             Err(panic) => self.inspector().broken.push(format!("the operator panicked: {panic}")),
                         }
                         break Duration::from_secs(2);
