@@ -17,6 +17,7 @@ struct Inner {
     /// What was sent so far.
     sent: Mutex<Vec<String>>,
     is_cut: watch::Sender<bool>,
+    hangs: watch::Sender<bool>,
     is_delivering: watch::Sender<bool>,
 }
 
@@ -57,6 +58,16 @@ impl Wire {
     pub async fn cut(&self) {
         // An error would say that this wire is gone.
         let _ = self.0.is_cut.subscribe().wait_for(|is_cut| *is_cut).await;
+    }
+
+    /// Waits until nothing is answered any more: it is cut, or requests hang.
+    pub async fn silent(&self) {
+        let mut hangs = self.0.hangs.subscribe();
+        tokio::select! {
+            () = self.cut() => {}
+            // An error would say that this wire is gone.
+            _ = hangs.wait_for(|hangs| *hangs) => {}
+        }
     }
 
     /// Requests that hang arrive now.
@@ -100,6 +111,7 @@ impl Wire {
     ) -> Option<T> {
         let is_late = self.0.break_at.is_some_and(|it| it.fate == Fate::Late && self.log().len() >= it.at);
         if is_late {
+            self.0.hangs.send_replace(true);
             self.log().push(name.to_string());
             return std::future::pending().await;
         }
@@ -108,6 +120,7 @@ impl Wire {
 
     /// The request goes on by itself, even when its sender is no more.
     async fn late<T: Send + 'static>(&self, request: impl Future<Output = T> + Send + 'static) -> Option<T> {
+        self.0.hangs.send_replace(true);
         let mut delivering = self.0.is_delivering.subscribe();
         let (answer, answered) = oneshot::channel();
         tokio::spawn(async move {

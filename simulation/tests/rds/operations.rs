@@ -1,13 +1,14 @@
 //! Proxies, blue/green deployments, maintenance, versions, and what makes calls fail or lag.
 
 use crate::support::{World, code, hours, minutes, seconds};
-use aws_sdk_rds::types::{ApplyMethod, EngineFamily, Parameter, TargetState};
+use aws_sdk_rds::types::{ApplyMethod, EngineFamily, Parameter, TargetState, UserAuthConfig};
 use jiff::SignedDuration;
 
 #[tokio::test(start_paused = true)]
 async fn a_proxy_leads_to_one_instance() {
     let world = World::new();
     world.available("demo").await;
+    let secret = world.secrets.create_secret().name("login").send().await.unwrap();
     let create = world
         .rds
         .create_db_proxy()
@@ -15,6 +16,7 @@ async fn a_proxy_leads_to_one_instance() {
         .engine_family(EngineFamily::Postgresql)
         .role_arn("arn:aws:iam::111122223333:role/proxy")
         .require_tls(true)
+        .auth(UserAuthConfig::builder().secret_arn(secret.arn().unwrap()).build())
         .vpc_subnet_ids("subnet-default-a");
     assert_eq!(code(create.clone().send().await), "InvalidSubnet");
     create.vpc_subnet_ids("subnet-default-b").send().await.unwrap();
@@ -30,6 +32,9 @@ async fn a_proxy_leads_to_one_instance() {
     };
     assert_eq!(state().await, TargetState::Registering);
     minutes(3).await;
+    assert_eq!(state().await, TargetState::Unavailable);
+    let login = r#"{"username": "app", "password": "secret"}"#;
+    world.secrets.put_secret_value().secret_id("login").secret_string(login).send().await.unwrap();
     assert_eq!(state().await, TargetState::Available);
     world.rds.delete_db_proxy().db_proxy_name("demo").send().await.unwrap();
     minutes(3).await;

@@ -10,8 +10,9 @@ use jiff::Timestamp;
 use rand::{SeedableRng, rngs::StdRng};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use simulation::kubernetes::resource::{DEPLOYMENTS, LEASES};
+use simulation::kubernetes::resource::{DEPLOYMENTS, JOBS, LEASES};
 use std::{collections::BTreeMap, fmt::Write as _, time::Duration};
+use streaming_operator::dispatch::attempt::ANNOTATION_SETTLED;
 use tokio::time::Instant;
 
 /// A Wednesday at noon.
@@ -131,6 +132,9 @@ fn unsettled(world: &World, script: &Script) -> Option<String> {
                 if is_deleted || !is("Ready", "True") || !is("Reconciling", "False") {
                     return Some(format!("{name}: {}", Value::Array(conditions)));
                 }
+                if let Some(job) = open_job(world, &there) {
+                    return Some(format!("{name}: Job {job} is not settled"));
+                }
                 if let Some(queue) = queue_of(&there) {
                     let left = world.in_region(|region, _| {
                         region.sqs.queues.get(&queue).map_or(0, |queue| queue.messages.len())
@@ -144,6 +148,16 @@ fn unsettled(world: &World, script: &Script) -> Option<String> {
         }
     }
     None
+}
+
+/// A Job of the platform whose outcome is not noted on it.
+fn open_job(world: &World, platform: &Value) -> Option<String> {
+    let uid = platform["metadata"]["uid"].as_str().unwrap_or_default();
+    world.cluster.with(|store, _| {
+        let mut jobs = store.all().filter(|(key, job)| key.resource == JOBS && inspector::owner(job) == uid);
+        let open = jobs.find(|(_, job)| job["metadata"]["annotations"].get(ANNOTATION_SETTLED).is_none());
+        open.map(|(key, _)| key.name.clone())
+    })
 }
 
 fn queue_of(platform: &Value) -> Option<String> {

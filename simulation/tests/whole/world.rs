@@ -98,11 +98,16 @@ impl World {
         let world = Self { cluster, cloud, epoch, wire: wire.clone(), watched, tasks: Mutex::new(tasks) };
         let first = world.operator("first", &wire);
         let second = world.operator("second", &Wire::default());
+        // One whose connections are cut is dead; one whose requests hang goes on, and may lose the lease.
+        let cut = wire.clone();
         world.spawn(async move {
             tokio::select! {
                 () = first.run(CancellationToken::new()) => {}
-                () = wire.cut() => {}
+                () = cut.cut() => {}
             }
+        });
+        world.spawn(async move {
+            wire.silent().await;
             second.run(CancellationToken::new()).await;
         });
         world
