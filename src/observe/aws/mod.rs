@@ -91,6 +91,8 @@ pub struct Observer {
 struct Seen {
     uid: String,
     account: Account,
+    /// For what it was read.
+    wanted: (Option<platform::Aws>, Wanted),
     /// Of what the settings are.
     addresses: [Address; Part::ALL.len()],
     transcoding: Transcoding,
@@ -224,6 +226,7 @@ impl Observer {
         let key = PlatformKey::new(&platform.namespace, platform.name.as_str());
         let uid = resource.uid().unwrap_or_default();
         let addresses = Part::ALL.map(|part| part.address(platform, wanted));
+        let wanted = (platform.aws.clone(), wanted.clone());
         let before = self.memory().remove(&key).filter(|seen| seen.uid == uid);
         let now = Instant::now();
         let (seen, failure) = match account {
@@ -232,6 +235,7 @@ impl Observer {
                 let mut seen = before.unwrap_or_else(|| Seen {
                     uid: uid.clone(),
                     account: account.clone(),
+                    wanted: wanted.clone(),
                     addresses: addresses.clone(),
                     transcoding: Transcoding::default(),
                     stale: Part::ALL.into(),
@@ -242,15 +246,11 @@ impl Observer {
                     (seen.account, seen.settings_at) = (account.clone(), now);
                     seen.stale = Part::ALL.into();
                 }
-                // Other edits of the spec need no look at AWS: what differs from it is told by what was seen.
-                for (part, (known, address)) in
-                    Part::ALL.into_iter().zip(seen.addresses.iter().zip(&addresses))
-                {
-                    if known != address {
-                        seen.stale.insert(part);
-                    }
+                // What is changed was looked at before. Other edits of the spec need no look at AWS.
+                if seen.wanted != wanted {
+                    (seen.wanted, seen.addresses) = (wanted, addresses);
+                    seen.stale = Part::ALL.into();
                 }
-                seen.addresses = addresses;
                 seen.stale.extend(Part::ALL.into_iter().filter(|part| !part.is_there(&seen.transcoding)));
                 let failure = settings(account, &mut seen).await;
                 let depth_failure = refresh_depth(account, &mut seen, busy).await;
