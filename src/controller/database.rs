@@ -75,7 +75,7 @@ impl Kind for Databases {
 }
 
 impl Database {
-    /// Makes the login that the pods use, as planned. True: the Secret was written.
+    /// Makes the login that the pods use, as planned. True: the Secret, or what the proxy reads, was written.
     ///
     /// # Errors
     /// What stopped it, in a sentence.

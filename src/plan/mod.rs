@@ -268,6 +268,10 @@ fn database_login(
     now: Timestamp,
 ) -> Option<managed::LoginPlan> {
     let (wanted, connection) = (platform.database_in_aws()?, plan.database.connection.as_ref()?);
+    // A proxy that could not be looked at is not gone: pods stay where they are.
+    if observed.database.as_ref().is_some_and(|seen| seen.failure.is_some()) {
+        return None;
+    }
     if wanted.management == Management::ObserveOnly || connection.master == managed::Master::Unknown {
         return None;
     }

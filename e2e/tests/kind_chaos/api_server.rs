@@ -28,27 +28,14 @@ const CERTIFICATE: &str = "/etc/kubernetes/pki/apiserver.crt";
 #[ignore = "takes minutes; `make faults` runs it"]
 async fn the_api_server_is_away_for_a_minute() -> Result<()> {
     let cluster = Cluster::connect().await?;
-    let flow = Box::pin(Flow::begin(&cluster, "apiserver", cluster.aws_spec())).await?;
-    let sending = flow.send(0..MESSAGES, LENGTH);
-    flow.succeeded(50).await?;
-    let term = cluster.term().await?;
-    node::run(&["mv", MANIFEST, ASIDE]).await?;
-    let away = gone(&cluster).await;
-    sleep(AWAY).await;
-    node::run(&["mv", ASIDE, MANIFEST]).await?;
-    away?;
-    let back = answers(&cluster).await?;
-    cluster.next_term(term).await?;
-    let takeovers = vec![back.elapsed()];
-    sending.await??;
-    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let done = format!(
         "its static pod taken away for {} s; takeover counts from the moment when it answers again",
         AWAY.as_secs()
     );
-    let restarts = flow.replicas.restarts();
-    judge(&Row { scenario: "API server stopped", done, tally, takeovers, restarts, ..Row::default() })?;
-    Box::pin(flow.end()).await
+    let row = Row { scenario: "API server stopped", done, ..Row::default() };
+    let take = async { node::run(&["mv", MANIFEST, ASIDE]).await.map(drop) };
+    let bring = async { node::run(&["mv", ASIDE, MANIFEST]).await.map(drop) };
+    Box::pin(away(&cluster, "apiserver", row, take, bring)).await
 }
 
 /// The API server starts anew with a certificate that ended yesterday, and gets its own back.
@@ -56,29 +43,44 @@ async fn the_api_server_is_away_for_a_minute() -> Result<()> {
 #[ignore = "takes minutes; `make faults` runs it"]
 async fn the_api_servers_certificate_has_expired() -> Result<()> {
     let cluster = Cluster::connect().await?;
-    let flow = Box::pin(Flow::begin(&cluster, "expired", cluster.aws_spec())).await?;
     let (good, expired) = (node::run(&["cat", CERTIFICATE]).await?, expired().await?);
-    let sending = flow.send(0..MESSAGES, LENGTH);
-    flow.succeeded(50).await?;
-    let term = cluster.term().await?;
-    node::write(CERTIFICATE, &expired).await?;
-    // Connections that are there would be good for ever.
-    node::run(&["pkill", "-9", "-x", "kube-apiserver"]).await?;
-    let refused = gone(&cluster).await;
-    sleep(AWAY).await;
-    node::write(CERTIFICATE, &good).await?;
-    refused?;
-    let back = answers(&cluster).await?;
-    cluster.next_term(term).await?;
-    let takeovers = vec![back.elapsed()];
-    sending.await??;
-    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
     let done = format!(
         "the API server killed, and showing for {} s a certificate that ended the day before; takeover counts from the moment when its own is good again",
         AWAY.as_secs()
     );
-    let restarts = flow.replicas.restarts();
-    judge(&Row { scenario: "certificate expired", done, tally, takeovers, restarts, ..Row::default() })?;
+    let row = Row { scenario: "certificate expired", done, ..Row::default() };
+    let take = async {
+        node::write(CERTIFICATE, &expired).await?;
+        // Connections that are there would be good for ever.
+        node::run(&["pkill", "-9", "-x", "kube-apiserver"]).await.map(drop)
+    };
+    let bring = async { node::write(CERTIFICATE, &good).await };
+    Box::pin(away(&cluster, "expired", row, take, bring)).await
+}
+
+/// Takes the API server away while messages flow, brings it back, and measures until another term of the lease begins.
+async fn away(
+    cluster: &Cluster,
+    name: &str,
+    row: Row,
+    take: impl Future<Output = Result<()>>,
+    bring: impl Future<Output = Result<()>>,
+) -> Result<()> {
+    let flow = Box::pin(Flow::begin(cluster, name, cluster.aws_spec())).await?;
+    let sending = flow.send(0..MESSAGES, LENGTH);
+    flow.succeeded(50).await?;
+    let term = cluster.term().await?;
+    take.await?;
+    let gone = gone(cluster).await;
+    sleep(AWAY).await;
+    bring.await?;
+    gone?;
+    let back = answers(cluster).await?;
+    cluster.next_term(term).await?;
+    let takeovers = vec![back.elapsed()];
+    sending.await??;
+    let tally = Box::pin(flow.settled(MESSAGES, REST)).await?;
+    judge(&Row { tally, takeovers, restarts: flow.replicas.restarts(), ..row })?;
     Box::pin(flow.end()).await
 }
 

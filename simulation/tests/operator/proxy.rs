@@ -294,6 +294,32 @@ async fn until_told_direct(world: &mut World) {
     world.until("direct", |_, pass| host(pass).is_some_and(|it| !it.contains(".proxy-"))).await;
 }
 
+/// An operator that begins, and can't look at the proxy, does not take it for gone.
+#[rstest]
+#[tokio::test(start_paused = true)]
+async fn pods_stay_with_a_proxy_that_can_not_be_looked_at(
+    #[values(
+        "rds:DescribeDBProxies",
+        "rds:DescribeDBProxyTargets",
+        "rds:ListTagsForResource",
+        "secretsmanager:ListSecrets"
+    )]
+    action: &str,
+) {
+    let mut world = led("PostgreSQL").await;
+    let before = world.login.clone();
+    world.next_operator();
+    let effect = Effect::CutRequest;
+    world.cloud.inject(Injection { action: action.to_owned(), after: 0, times: 30, effect });
+    for _ in 0..5 {
+        world.reconcile().await;
+        assert_eq!(world.login, before);
+        tokio::time::advance(Duration::from_secs(60)).await;
+    }
+    until_led(&mut world).await;
+    assert_eq!(world.login, before);
+}
+
 /// Each call of making, changing and removing a proxy is lost once, before or after it is carried out.
 #[rstest]
 #[tokio::test(start_paused = true)]

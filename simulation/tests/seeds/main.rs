@@ -13,7 +13,7 @@ mod world;
 
 use soak::live;
 
-/// Seeds that found a bug once. A later generator makes other lives of them; the bugs have tests of their own, too.
+/// Seeds that found a bug once. Today's generator makes other lives of them: tests of their own guard the bugs.
 const FOUND: &[u64] = &[103, 118, 127, 134];
 /// How many seeds `make test` lives.
 const SOME: u64 = 40;
@@ -37,7 +37,7 @@ fn a_seed_replays_exactly() {
 }
 
 #[test]
-fn what_was_found_once_stays_mended() {
+fn seeds_that_found_something_once_hold() {
     soak::all(FOUND.iter().copied(), soak::Goes::Quietly);
 }
 

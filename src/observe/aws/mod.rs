@@ -246,7 +246,7 @@ impl Observer {
                     (seen.account, seen.settings_at) = (account.clone(), now);
                     seen.stale = Part::ALL.into();
                 }
-                // What is changed was looked at before. Other edits of the spec need no look at AWS.
+                // Changes are planned from a fresh look; other edits of the spec need none.
                 if seen.wanted != wanted {
                     (seen.wanted, seen.addresses) = (wanted, addresses);
                     seen.stale = Part::ALL.into();
