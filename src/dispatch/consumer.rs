@@ -26,10 +26,14 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+/// How many receives are in flight while the queue has more than one brings.
+const RECEIVES: usize = 4;
 /// How many steps run at a time.
 const CONCURRENCY: usize = 16;
 /// Longest that a step may take. Calls of AWS give up earlier by themselves.
 const LIMIT: Duration = Duration::from_secs(30);
+/// Between two tries to list the Jobs.
+const RETRY: Duration = Duration::from_secs(1);
 /// A decision is made at least this often, as a net below the watches.
 const NET: Duration = Duration::from_secs(60);
 /// A report changes at most this often: each change is a reconcile of the platform.
@@ -47,9 +51,10 @@ pub(super) struct Consumer {
     pub stop: CancellationToken,
 }
 
-/// Messages that a receive brought, and where from.
+/// Messages that a receive brought, where from, and how many it had asked for.
 struct Delivery {
     config: Arc<Config>,
+    asked: usize,
     result: Result<Vec<Received>, String>,
 }
 
@@ -57,8 +62,13 @@ struct Delivery {
 struct State {
     memory: Memory,
     view: View,
-    /// The receive in flight, at most one.
+    /// Receives in flight.
     receiving: JoinSet<Delivery>,
+    /// How many messages they ask for.
+    asked: usize,
+    /// Whether the last receive brought half of what it had asked for, or more: there are others. (SQS may bring less
+    /// than there is.)
+    is_busy: bool,
     reported: Option<(Report, Timestamp)>,
 }
 
@@ -70,25 +80,50 @@ impl Consumer {
             memory: Memory::default(),
             view: View::default(),
             receiving: JoinSet::new(),
+            asked: 0,
+            is_busy: false,
             reported: None,
         };
+        self.catch_up(&mut state).await;
         info!(platform = %self.key, "receives messages and makes Jobs");
         while !self.stop.is_cancelled() {
             let config = Arc::clone(&self.config.borrow_and_update());
             self.ask_for_doubtful(&mut state).await;
             self.ask_for_pods(&mut state).await;
+            while let Some(ended) = state.receiving.try_join_next() {
+                self.take(ended, &mut state).await;
+            }
             let decision = self.decide(&config, &mut state);
+            self.receive(&config, &decision, &mut state);
             if !decision.steps.is_empty() {
                 self.act(&config, &decision.steps, &mut state).await;
                 continue;
             }
             let wake = self.report(&config, &decision, &mut state);
-            if decision.receive > 0 && state.receiving.is_empty() {
-                receive(&mut state.receiving, Arc::clone(&config), decision.receive, self.clock);
-            }
             self.wait(&mut changes, wake, &mut state).await;
         }
         self.end(state).await;
+    }
+
+    /// Another replica may have made Jobs a moment ago, and our watches may be behind: what there is now counts. Else there
+    /// would be more Jobs than slots for a while.
+    async fn catch_up(&self, state: &mut State) {
+        while !self.stop.is_cancelled() {
+            match answered(self.jobs.unfinished(&self.key.name)).await {
+                Ok(jobs) => {
+                    let now = self.clock.now();
+                    jobs.into_iter().for_each(|job| state.view.wrote(job, now));
+                    return;
+                }
+                Err(error) => {
+                    warn!(platform = %self.key, %error, "can't tell which Jobs there are, and makes none");
+                    tokio::select! {
+                        () = self.stop.cancelled() => {}
+                        () = tokio::time::sleep(RETRY) => {}
+                    }
+                }
+            }
+        }
     }
 
     fn decide(&self, config: &Config, state: &mut State) -> Decision {
@@ -100,6 +135,23 @@ impl Consumer {
         let mut decision = decide(&config.policy, attempts, &state.memory, now);
         decision.drained &= state.receiving.is_empty();
         decision
+    }
+
+    /// Receives what there are slots for, while other steps are done.
+    fn receive(&self, config: &Arc<Config>, decision: &Decision, state: &mut State) {
+        let receives = if state.is_busy { RECEIVES } else { 1 };
+        let mut wanted = decision.receive.saturating_sub(state.asked);
+        while wanted > 0 && state.receiving.len() < receives {
+            let asked = wanted.min(sqs::BATCH);
+            let (config, clock) = (Arc::clone(config), self.clock);
+            state.receiving.spawn(async move {
+                let Config { account, policy, .. } = config.as_ref();
+                let result = sqs::receive(account, &policy.queue_url, asked, policy.visibility, clock).await;
+                Delivery { config, asked, result }
+            });
+            state.asked += asked;
+            wanted -= asked;
+        }
     }
 
     async fn act(&self, config: &Config, steps: &[Step], state: &mut State) {
@@ -217,9 +269,12 @@ impl Consumer {
     async fn take(&self, ended: Result<Delivery, tokio::task::JoinError>, state: &mut State) {
         let now = self.clock.now();
         let Ok(received) = ended else {
+            state.asked = 0;
             state.memory.receive_failed("the receive ended in a panic".into(), now);
             return;
         };
+        state.asked = state.asked.saturating_sub(received.asked);
+        state.is_busy = received.result.as_ref().is_ok_and(|messages| 2 * messages.len() >= received.asked);
         let current = Arc::clone(&self.config.borrow());
         match received.result {
             Ok(messages) if received.config.policy.queue_url == current.policy.queue_url => {
@@ -262,13 +317,13 @@ impl Consumer {
         }
     }
 
-    /// Lets a receive in flight end, and gives back what it and the inbox hold: another replica leads.
+    /// Lets receives in flight end, and gives back what it and the inbox hold: another replica leads.
     async fn end(self, mut state: State) {
         let config = Arc::clone(&self.config.borrow());
         let inbox = std::mem::take(&mut state.memory.inbox);
         give_back(&config, inbox.into_iter().map(|it| it.message).collect()).await;
         while let Some(ended) = state.receiving.join_next().await {
-            if let Ok(Delivery { config, result: Ok(messages) }) = ended {
+            if let Ok(Delivery { config, result: Ok(messages), .. }) = ended {
                 give_back(&config, messages).await;
             }
         }
@@ -280,15 +335,6 @@ impl Consumer {
 async fn answered<T>(call: impl Future<Output = Result<T, StepError>>) -> Result<T, StepError> {
     let no_answer = |_| StepError { message: format!("no answer within {LIMIT:?}"), creation: false };
     tokio::time::timeout(LIMIT, call).await.map_err(no_answer)?
-}
-
-fn receive(receiving: &mut JoinSet<Delivery>, config: Arc<Config>, max: usize, clock: Clock) {
-    receiving.spawn(async move {
-        let result =
-            sqs::receive(&config.account, &config.policy.queue_url, max, config.policy.visibility, clock)
-                .await;
-        Delivery { config, result }
-    });
 }
 
 async fn give_back(config: &Config, messages: Vec<Received>) {

@@ -249,7 +249,7 @@ fn receive<'a>(
     let pause = memory.adoption.as_ref().map(|pause| pause.until).filter(|until| *until > now);
     match pause {
         Some(until) if fresh == 0 && lapsed > 0 => decision.wake_at(until),
-        _ => decision.receive = (fresh + lapsed).min(10),
+        _ => decision.receive = fresh + lapsed,
     }
 }
 

@@ -112,6 +112,22 @@ impl Jobs {
         self.api.get_opt(name).await.map_err(|cause| failed("reading", name, &cause))
     }
 
+    /// Lists the Jobs of a platform that did not succeed, as they are now and not as a watch shows them.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn unfinished(&self, platform: &str) -> Result<Vec<Job>, StepError> {
+        let of_platform = format!(
+            "{}={},{}={platform}",
+            names::LABEL_MANAGED_BY,
+            names::FIELD_MANAGER,
+            names::LABEL_INSTANCE
+        );
+        let unfinished = ListParams::default().labels(&of_platform).fields("status.successful=0");
+        let jobs = self.api.list(&unfinished).await.map_err(|cause| failed("listing", "objects", &cause))?;
+        Ok(jobs.items)
+    }
+
     /// Lists the pods of a Job.
     ///
     /// # Errors

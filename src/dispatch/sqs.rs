@@ -23,7 +23,7 @@ use std::{collections::BTreeMap, time::Duration};
 /// How long a receive waits for messages; the most that SQS offers.
 pub const LONG_POLL: Duration = Duration::from_secs(20);
 /// Most entries of a batch.
-const BATCH: usize = 10;
+pub const BATCH: usize = 10;
 /// Longest value of a message attribute that is sent.
 const MAX_ATTRIBUTE: usize = 2048;
 

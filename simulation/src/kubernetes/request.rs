@@ -77,6 +77,8 @@ pub struct Request {
     pub labels: BTreeMap<String, String>,
     /// One name that is asked for among all.
     pub field_name: Option<String>,
+    /// How many pods of a Job succeeded.
+    pub field_successful: Option<u64>,
     /// Whether only the metadata is wanted.
     pub metadata_only: bool,
     /// Who writes.
@@ -140,6 +142,7 @@ impl Request {
             subresource,
             labels,
             field_name: fields.strip_prefix("metadata.name=").map(str::to_owned),
+            field_successful: fields.strip_prefix("status.successful=").and_then(|count| count.parse().ok()),
             metadata_only: header("accept").contains("as=PartialObjectMetadata"),
             manager: query.get("fieldManager").cloned().unwrap_or_else(|| "unknown".to_owned()),
             body: serde_json::from_slice(body).unwrap_or_default(),
@@ -163,8 +166,13 @@ impl Request {
         key.resource == self.resource
             && self.namespace.as_ref().is_none_or(|wanted| *wanted == key.namespace)
             && self.field_name.as_ref().is_none_or(|wanted| *wanted == key.name)
+            && self.field_successful.is_none_or(|wanted| wanted == succeeded(object))
             && self.labels.iter().all(|(name, value)| object["metadata"]["labels"][name] == **value)
     }
+}
+
+fn succeeded(job: &Value) -> u64 {
+    job["status"]["succeeded"].as_u64().unwrap_or_default()
 }
 
 fn own_both((name, value): (&str, &str)) -> (String, String) {
