@@ -15,7 +15,11 @@ use kube::{
     api::{ObjectMeta, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
-use streaming_operator::{api::ConditionType, plan::preview::preview};
+use streaming_operator::{
+    api::{ConditionType, StreamingPlatform, names},
+    plan::preview::preview,
+};
+use tokio::net::TcpListener;
 
 /// Who must refuse a pod template.
 #[derive(Clone, Copy, PartialEq)]
@@ -271,5 +275,30 @@ async fn a_secret_of_another_namespace_is_not_read() -> Result<()> {
     let read = test.operator.requests.reads();
     let of_secrets: Vec<_> = read.iter().filter(|path| path.contains("/secrets/")).collect();
     assert_eq!(of_secrets, [] as [&String; 0]);
+    test.operator.stop().await
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_admitted_is_never_called() -> Result<()> {
+    let test = Test::start("caller").await?;
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let endpoint = format!("http://{}", listener.local_addr()?);
+    test.secret("keys", json!({"accessKeyID": "key", "secretAccessKey": "secret"})).await?;
+    let aws = json!({
+        "region": "eu-central-1", "endpointURL": endpoint, "credentialsSecretRef": {"name": "keys"},
+    });
+    test.apply("tv", json!({"aws": aws, "transcoding": {}})).await?;
+    let refused = test.status("tv", "it is not admitted", |status| {
+        condition(status, ConditionType::Ready).1 == "NotAllowed"
+    });
+    refused.await?;
+    // As if it had been admitted before: there is something to settle when it goes.
+    let finalizers = json!({"metadata": {"finalizers": [names::FINALIZER]}});
+    test.merge::<StreamingPlatform>("tv", finalizers).await?;
+    test.delete::<StreamingPlatform>("tv").await?;
+    test.gone::<StreamingPlatform>("tv").await?;
+    // Does not block, as it was one of tokio's.
+    let called = listener.into_std()?.accept();
+    ensure!(called.is_err(), "{endpoint} was called");
     test.operator.stop().await
 }
