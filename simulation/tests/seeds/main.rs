@@ -8,6 +8,8 @@ mod controls;
 mod inspector;
 mod life;
 mod script;
+#[path = "../common/servers.rs"]
+mod servers;
 mod soak;
 mod world;
 
