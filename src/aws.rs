@@ -91,6 +91,11 @@ pub enum AccessError {
         "spec.aws.credentialsSecretRef: there is no Secret {0}; make it, with the keys accessKeyID and secretAccessKey"
     )]
     SecretMissing(String),
+    /// What is named is no Secret, but a path to something else.
+    #[error(
+        "spec.aws.credentialsSecretRef: {0:?} is no name of a Secret; write lower-case letters, digits, `-` and `.`"
+    )]
+    NoSecretName(String),
     /// The Secret lacks a key.
     #[error("spec.aws.credentialsSecretRef: Secret {secret} has no key {key}")]
     KeyMissing {
@@ -209,6 +214,10 @@ impl Accounts {
         namespace: &str,
         name: &str,
     ) -> Result<aws_sdk_sqs::config::Credentials, AccessError> {
+        // The name becomes a part of the request's path, where `..` would lead out of the namespace.
+        if !is_object_name(name) {
+            return Err(AccessError::NoSecretName(name.to_owned()));
+        }
         let secret = Api::<Secret>::namespaced(self.kube.clone(), namespace)
             .get_opt(name)
             .await
@@ -284,6 +293,15 @@ impl Rights {
             Self::Secret { namespace: c, name: d, content_hash: new },
         ) if (a, b) == (c, d) && old != new)
     }
+}
+
+/// Whether an object can have that name: a DNS subdomain of RFC 1123.
+fn is_object_name(name: &str) -> bool {
+    let usual = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+    let is_label = |label: &str| {
+        !label.is_empty() && !label.starts_with('-') && !label.ends_with('-') && label.bytes().all(usual)
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 async fn load(region: &str) -> SdkConfig {

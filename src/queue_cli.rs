@@ -4,7 +4,7 @@
 //! buckets, and the Secret that the spec names for credentials.
 
 use crate::{
-    api::{StreamingPlatform, TranscodingStatus, names},
+    api::{ConditionReason, ConditionType, StreamingPlatform, TranscodingStatus, names},
     aws::{self, Account, Accounts},
     dispatch::{
         attempt::{ANNOTATION_BODY, ANNOTATION_CANCEL, Attempt, Phase, Settlement},
@@ -94,6 +94,23 @@ enum QueueCommand {
     },
 }
 
+/// Whether the operator admits what the platform asks for. Its author may have named an endpoint that is not to
+/// hear of the caller.
+fn admitted(platform: &StreamingPlatform) -> Result<()> {
+    let conditions = platform.status.iter().flat_map(|status| &status.conditions);
+    let ready = conditions.into_iter().find(|it| it.type_ == ConditionType::Ready.as_str());
+    let current = ready.filter(|it| it.observed_generation == platform.metadata.generation);
+    let current = current.context(
+        "the operator has not looked at the platform's last change; try again, or give --endpoint-url",
+    )?;
+    ensure!(
+        current.reason != ConditionReason::NotAllowed.to_string(),
+        "the operator refuses the platform: {}",
+        current.message
+    );
+    Ok(())
+}
+
 fn identity(text: &str) -> Result<Identity, String> {
     Identity::parse(text).ok_or_else(|| "an identity has 20 characters of a-z and 2-7".to_owned())
 }
@@ -143,6 +160,9 @@ impl Session {
             (None, Some(secret)) => Credentials::Secret(secret.name.clone()),
             (None, None) => Credentials::Operator,
         };
+        if args.endpoint_url.is_none() && aws.endpoint_url.is_some() {
+            admitted(&platform)?;
+        }
         let aws = Aws {
             region: aws.region.clone(),
             credentials,
@@ -443,6 +463,7 @@ fn say(line: &str) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rstest::rstest;
 
     fn message(body: &str, identity: Option<&str>) -> Message {
         let builder = Message::builder().body(body);
@@ -462,6 +483,27 @@ mod tests {
         let other = "abcdefghijklmnopqrst";
         assert_eq!(identity_of(&message(&body, Some(other))), Identity::parse(other));
         assert_eq!(identity_of(&message("hello", None)), None);
+    }
+
+    #[rstest]
+    #[case(1, "Ready", None)]
+    #[case(1, "NotAllowed", Some("spec.aws.endpointURL: no"))]
+    #[case(2, "Ready", Some("has not looked at"))]
+    fn an_endpoint_is_called_only_where_the_operator_admits_it(
+        #[case] generation: i64,
+        #[case] reason: &str,
+        #[case] refused: Option<&str>,
+    ) {
+        let ready = serde_json::json!({
+            "type": "Ready", "status": "False", "reason": reason, "message": "spec.aws.endpointURL: no",
+            "observedGeneration": 1, "lastTransitionTime": "2026-07-01T12:00:00Z",
+        });
+        let mut platform = crate::plan::testing::from_spec(serde_json::json!({}));
+        platform.metadata.generation = Some(generation);
+        platform.status = serde_json::from_value(serde_json::json!({"conditions": [ready]})).unwrap();
+        let said = admitted(&platform).err().map(|error| error.to_string());
+        assert_eq!(said.is_some(), refused.is_some(), "{said:?}");
+        assert!(said.unwrap_or_default().contains(refused.unwrap_or_default()));
     }
 
     #[test]

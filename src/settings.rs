@@ -152,6 +152,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
     use rstest::rstest;
 
     /// Settings that admit nothing.
@@ -178,6 +179,19 @@ mod tests {
     #[case("http://aws.example:4566.evil.example", false)]
     #[case("http://user:password@aws.example:4566", false)]
     #[case("http://aws.example:4566/../", false)]
+    #[case("http://aws.example:4566/%2e%2e", false)]
+    #[case("http://aws.example:4566?", false)]
+    #[case("http://aws.example:4566#@evil.example", false)]
+    #[case("http://aws.example:4566\\@evil.example", false)]
+    #[case("http://aws.example:4566\n", false)]
+    #[case(" http://aws.example:4566", false)]
+    #[case("HTTP://AWS.EXAMPLE:4566", false)]
+    #[case("http://aws%2eexample:4566", false)]
+    #[case("http://аws.example:4566", false)] // The first letter is Cyrillic.
+    #[case("http://aws。example:4566", false)] // An ideographic full stop, which IDNA takes for a dot.
+    #[case("http://aws.example:04566", false)]
+    #[case("http://2130706433:4566", false)]
+    #[case("http://[::1]:4566", false)]
     #[case("", false)]
     fn an_endpoint_is_admitted_only_as_it_is_listed(#[case] url: &str, #[case] admitted: bool) {
         let allowed_aws_endpoints = vec!["http://aws.example:4566".into()];
@@ -219,6 +233,51 @@ mod tests {
         assert!(!matches(b"arn:aws:iam::1:role/*", b"arn:aws:iam::1:role/path/admin"));
         assert!(!matches(b"arn:*:role/x", b"arn:aws:iam::1:role/x"));
         assert!(matches(b"*", b""));
+    }
+
+    #[rstest]
+    #[case("arn:aws:iam::123456789012:role/media-tv", true)]
+    #[case("arn:aws:iam::123456789012:role/media-", true)]
+    #[case("arn:aws:iam::123456789012:role/media-*", true)]
+    #[case("arn:aws:iam::123456789012:role/media-x/admin", false)]
+    #[case("arn:aws:iam::123456789012:role/media-x:admin", false)]
+    #[case("arn:aws:iam::123456789012:role/media-x/../admin", false)]
+    #[case("arn:aws:iam::123456789012:role/path/media-x", false)]
+    #[case("arn:aws:iam::123456789012:role/Media-x", false)]
+    #[case("arn:aws:iam::123456789012:role/mediа-x", false)] // The last a is Cyrillic.
+    #[case("arn:aws:iam::123456789012:role/media%2Dx", false)]
+    #[case("arn:aws:iam::123456789012:role/admin\narn:aws:iam::123456789012:role/media-x", false)]
+    #[case("arn:aws:iam::210987654321:role/media-x", false)]
+    #[case("arn:aws-cn:iam::123456789012:role/media-x", false)]
+    #[case("arn:aws:sts::123456789012:assumed-role/media-x/session", false)]
+    #[case("arn:aws:iam::123456789012:user/media-x", false)]
+    #[case(" arn:aws:iam::123456789012:role/media-x", false)]
+    #[case("", false)]
+    fn no_other_way_to_write_a_role_is_admitted(#[case] role: &str, #[case] admitted: bool) {
+        let pattern: RolePattern = "media=arn:aws:iam::123456789012:role/media-*".parse().unwrap();
+        assert_eq!(pattern.admits("media", role), admitted);
+        for namespace in ["Media", "media ", "media/other", "*", "", "mediа"] {
+            assert!(!pattern.admits(namespace, role), "{namespace:?}");
+        }
+    }
+
+    proptest! {
+        /// Whatever a star stands for, account and path are those that the administrator wrote.
+        #[test]
+        fn what_a_pattern_admits_has_its_parts(
+            pattern in "arn:aws:iam::[12*]{1,3}:role/[ab*]{0,4}(/[ab*]{0,3})?",
+            role in "arn:aws:iam::[12]{1,3}:role/[ab*é]{0,4}(/[ab]{0,3})?(:a)?",
+        ) {
+            let parts = |text: &str| text.split([':', '/']).map(str::to_owned).collect::<Vec<_>>();
+            let one = |pattern: &String, part: &String| {
+                regex_lite::Regex::new(&format!("^{}$", pattern.replace('*', ".*"))).unwrap().is_match(part)
+            };
+            let (patterns, found) = (parts(&pattern), parts(&role));
+            let separators = |text: &str| text.chars().filter(|c| matches!(c, ':' | '/')).collect::<String>();
+            let expected = separators(&pattern) == separators(&role)
+                && patterns.iter().zip(&found).all(|(pattern, part)| one(pattern, part));
+            prop_assert_eq!(matches(pattern.as_bytes(), role.as_bytes()), expected);
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ ensure_tools() {
 # What every machine needs, and what it needs besides to build a node image.
 CLIENT_TOOLS=(kubernetes kind helm)
 NODE_TOOLS=(etcd containerd runc cni-plugins coredns metrics-server local-path-provisioner)
-CHECK_TOOLS=(etcd kubeconform helm-docs)
+CHECK_TOOLS=(etcd kubeconform helm-docs netpol)
 # What benchmarks on played nodes need besides.
 BENCH_TOOLS=(kubernetes etcd kwok)
 # What `make faults` plays nodes with.
@@ -77,7 +77,8 @@ use_tools() {
   ETCD=$(tool_dir etcd)/etcd
   HELM=$(tool_dir helm)/helm
   KIND=$(tool_dir kind)/kind
+  NETPOL=$(tool_dir netpol)/netpol
   KWOK=$(tool_dir kwok)/kwok
   MINISTACK=$(ministack_dir)/bin/ministack
-  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER KUBE_SCHEDULER ETCD KWOK HELM KIND MINISTACK
+  export PATH KUBECTL KUBE_APISERVER KUBE_CONTROLLER_MANAGER KUBE_SCHEDULER ETCD KWOK HELM KIND NETPOL MINISTACK
 }

@@ -114,6 +114,8 @@ impl ApiServer {
                 "--service-cluster-ip-range=10.96.0.0/16".into(),
                 "--endpoint-reconciler-type=none".into(),
                 "--authorization-mode=RBAC".into(),
+                // As every distribution has it: who refuses privileged pods is Pod Security.
+                "--allow-privileged=true".into(),
                 format!("--token-auth-file={}", tokens.display()),
                 "--service-account-issuer=https://kubernetes.default.svc".into(),
                 format!("--service-account-key-file={}", public_key.display()),

@@ -9,6 +9,7 @@ use aws_smithy_runtime_api::{
 };
 use aws_smithy_types::body::SdkBody;
 use kube::client::Body;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 const ROLE: &str = "arn:aws:iam::123456789012:role/streaming";
 
@@ -134,4 +135,154 @@ async fn the_endpoint_of_a_spec_is_called() {
         arrived = listener.accept() => drop(arrived.unwrap()),
         answer = account.sqs.get_queue_url().queue_name("work").send() => panic!("it was sent elsewhere: {answer:?}"),
     }
+}
+
+/// What was asked of which host, by answers that lead elsewhere or nowhere.
+#[derive(Clone, Debug, Default)]
+struct Hosts(Arc<Mutex<Vec<String>>>);
+
+impl HttpConnector for Hosts {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let uri: http::Uri = request.uri().parse().unwrap();
+        self.0.lock().unwrap().push(uri.host().unwrap_or_default().to_owned());
+        let status = StatusCode::try_from(400).unwrap();
+        HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from("{}"))))
+    }
+}
+
+/// The hosts that are called for a queue and for a bucket of these names, by a client that has no endpoint or that.
+async fn hosts(endpoint_url: Option<&str>, region: &str, name: &str) -> Vec<String> {
+    let hosts = Hosts::default();
+    let accounts = accounts(&Cloud::default()).await;
+    let connector = hosts.clone();
+    let base = accounts
+        .base
+        .get()
+        .unwrap()
+        .to_builder()
+        .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(connector.clone())));
+    let never = |_| std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>();
+    let kube = Client::new(tower::service_fn(never), "default");
+    let accounts = Accounts::with_config(kube, Metrics::default(), base.build());
+    let aws = Aws {
+        region: region.to_owned(),
+        credentials: Credentials::Operator,
+        endpoint_url: endpoint_url.map(str::to_owned),
+        tags: std::collections::BTreeMap::new(),
+    };
+    let account = accounts.account("media", &aws, None).await.unwrap();
+    drop(account.sqs.receive_message().queue_url(name).send().await);
+    drop(account.s3.get_object().bucket(name).key("../../x").send().await);
+    hosts.0.lock().unwrap().clone()
+}
+
+const NAMES: [&str; 16] = [
+    "https://evil.example/123456789012/queue",
+    "http://169.254.169.254/latest",
+    "//evil.example/bucket",
+    "evil.example",
+    "evil.example/bucket",
+    "evil.example#",
+    "evil.example?x=",
+    "user@evil.example",
+    "a..b",
+    "..",
+    "%2e%2e%2fevil.example",
+    "bucket--use1-az4--x-s3",
+    "bucket-0123456789012345678901234567890123-s3alias",
+    "arn:aws:s3:eu-central-1:123456789012:accesspoint/evil.example",
+    "arn:aws:s3-object-lambda:eu-central-1:123456789012:accesspoint/evil",
+    "arn:aws:s3:evil.example:123456789012:accesspoint/a",
+];
+
+#[tokio::test]
+async fn no_name_of_a_queue_or_bucket_leads_out_of_aws() {
+    for name in NAMES {
+        for host in hosts(None, "eu-central-1", name).await {
+            assert!(host.ends_with(".amazonaws.com"), "{name} is asked of {host}");
+        }
+        for host in hosts(Some("http://aws.example:4566"), "eu-central-1", name).await {
+            // Below the listed one, where S3 wants the bucket in the host.
+            let listed = host == "aws.example" || host.ends_with(".aws.example");
+            assert!(listed, "{name} is asked of {host}");
+        }
+    }
+    // That anything is asked at all.
+    assert_eq!(hosts(None, "eu-central-1", "queue").await.len(), 2);
+}
+
+/// The endpoint is on the list; where it leads to is not.
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let elsewhere = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let location = format!("http://{}/", elsewhere.local_addr().unwrap());
+    for status in [301, 302, 307, 308] {
+        let listed = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint_url = Some(format!("http://{}", listed.local_addr().unwrap()));
+        let answer = format!(
+            "HTTP/1.1 {status} Moved\r\nlocation: {location}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+        );
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listed.accept().await {
+                let mut request = [0; 8192];
+                drop(stream.read(&mut request).await);
+                drop(stream.write_all(answer.as_bytes()).await);
+            }
+        });
+        let never = |_| std::future::pending::<Result<http::Response<Body>, std::convert::Infallible>>();
+        let kube = Client::new(tower::service_fn(never), "default");
+        let own = aws_sdk_sqs::config::Credentials::new("own", "own", None, None, "tests");
+        let base =
+            load("eu-central-1").await.to_builder().credentials_provider(SharedCredentialsProvider::new(own));
+        let accounts = Accounts::with_config(kube, Metrics::default(), base.build());
+        let credentials = Credentials::Operator;
+        let aws = Aws {
+            region: "eu-central-1".to_owned(),
+            credentials,
+            endpoint_url,
+            tags: std::collections::BTreeMap::new(),
+        };
+        let account = accounts.account("media", &aws, None).await.unwrap();
+        let (queue, bucket) = tokio::join!(
+            account.sqs.get_queue_url().queue_name("work").send(),
+            account.s3.head_bucket().bucket("bucket").send(),
+        );
+        assert!(queue.is_err() && bucket.is_err(), "{status}");
+    }
+    // Does not block, as it was one of tokio's.
+    let followed = elsewhere.into_std().unwrap().accept();
+    assert!(followed.is_err(), "a redirect was followed");
+}
+
+#[tokio::test]
+async fn a_name_that_is_a_path_reads_no_secret() {
+    // It would answer anything, and be asked nothing.
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let kube = Client::new(
+        tower::service_fn(move |request: http::Request<Body>| {
+            noted.lock().unwrap().push(request.uri().to_string());
+            async { Err::<http::Response<Body>, _>("not there") }
+        }),
+        "media",
+    );
+    let accounts = Accounts::new(kube, Metrics::default());
+    for name in [
+        "../../other/secrets/keys",
+        "..%2f..%2fother%2fsecrets%2fkeys",
+        "keys?x=",
+        "a/b",
+        "..",
+        ".",
+        "",
+        "Keys",
+    ] {
+        let credentials = Credentials::Secret(name.to_owned());
+        let aws = Aws { credentials, ..aws("media", "tv") };
+        let error = accounts.account("media", &aws, None).await.unwrap_err();
+        assert!(matches!(&error, AccessError::NoSecretName(it) if it == name), "{error}");
+    }
+    assert_eq!(*asked.lock().unwrap(), [] as [String; 0]);
+    let aws = Aws { credentials: Credentials::Secret("keys.of-2".to_owned()), ..aws("media", "tv") };
+    assert!(matches!(accounts.account("media", &aws, None).await, Err(AccessError::Unreadable { .. })));
 }

@@ -344,7 +344,7 @@ fn claimed_by(cluster: &Cluster, key: &PlatformKey, resource: &StreamingPlatform
         .into_iter()
         .filter(|other| other != key)
         .filter_map(|other| Some((cluster.platform(&other)?, other)))
-        .filter(|(platform, other)| claim(platform, other) < my_claim && !queues(platform).is_disjoint(&mine))
+        .filter(|(platform, other)| claim(platform, other) < my_claim && !held(platform).is_disjoint(&mine))
         .map(|(_, other)| other.to_string())
         .min()
 }
@@ -356,21 +356,37 @@ fn claim(platform: &StreamingPlatform, key: &PlatformKey) -> (bool, Option<Times
     (named, platform.creation_timestamp().map(|Time(at)| at), key.to_string())
 }
 
-/// The queue and dead-letter queue of a platform, by region, endpoint, account and name: one queue has URLs of
-/// several forms.
+/// Queues that a platform keeps others from. What a spec names is believed until the operator has looked: whoever
+/// knows the URL of another team's queue could stop it else, with no right to the queue.
+fn held(platform: &StreamingPlatform) -> HashSet<(String, String)> {
+    let looked = platform.status.as_ref().and_then(|status| status.observed_generation);
+    let read = looked.is_some() && looked == platform.metadata.generation;
+    identified(platform, if read { Vec::new() } else { named(platform) })
+}
+
+/// The queues of a platform: those that its spec names, and those that were read.
 fn queues(platform: &StreamingPlatform) -> HashSet<(String, String)> {
+    identified(platform, named(platform))
+}
+
+/// URLs of queues in the spec.
+fn named(platform: &StreamingPlatform) -> Vec<&String> {
+    let spec = platform.spec.transcoding.as_ref().and_then(|it| it.queue.as_ref());
+    spec.into_iter().flat_map(|it| [&it.url, &it.dead_letter_queue_url]).flatten().collect()
+}
+
+/// These queues and those of the status, by region, endpoint, account and name: one queue has URLs of several forms.
+fn identified(platform: &StreamingPlatform, named: Vec<&String>) -> HashSet<(String, String)> {
     let place = platform.spec.aws.as_ref().map(|aws| {
         let endpoint = aws.endpoint_url.as_deref().unwrap_or_default().trim_end_matches('/');
         format!("{} {endpoint}", aws.region)
     });
     let place = place.unwrap_or_default();
-    let spec = platform.spec.transcoding.as_ref().and_then(|it| it.queue.as_ref());
     let status = platform.status.as_ref().and_then(|status| status.transcoding.as_ref());
-    let named = spec.into_iter().flat_map(|queue| [&queue.url, &queue.dead_letter_queue_url]);
-    let made = status.into_iter().flat_map(|it| [&it.queue_url, &it.dead_letter_queue_url]);
+    let read = status.into_iter().flat_map(|it| [&it.queue_url, &it.dead_letter_queue_url]).flatten();
     named
-        .chain(made)
-        .flatten()
+        .into_iter()
+        .chain(read)
         .map(|url| {
             let mut path = url.trim_end_matches('/').rsplitn(3, '/');
             let (name, account) = (path.next().unwrap_or_default(), path.next().unwrap_or_default());
@@ -407,6 +423,25 @@ mod tests {
     fn one_queue_is_known_by_each_of_its_urls(#[case] endpoint: &str, #[case] url: &str, #[case] same: bool) {
         let one = queues(&platform("http://a", "https://sqs.eu-central-1.amazonaws.com/1/q"));
         assert_eq!(!queues(&platform(endpoint, url)).is_disjoint(&one), same);
+    }
+
+    #[rstest]
+    #[case::not_looked_at_yet(None, false, true)]
+    #[case::an_edit_not_looked_at_yet(Some(1), false, true)]
+    #[case::looked_at_in_vain(Some(2), false, false)]
+    #[case::read(Some(2), true, true)]
+    fn naming_a_queue_that_can_t_be_read_keeps_nobody_from_it(
+        #[case] observed: Option<i64>,
+        #[case] read: bool,
+        #[case] keeps: bool,
+    ) {
+        let url = "https://sqs.eu-central-1.amazonaws.com/1/q";
+        let mut other = platform("http://a", url);
+        other.metadata.generation = Some(2);
+        let transcoding = read.then(|| json!({"queueURL": url}));
+        let status = json!({"observedGeneration": observed, "transcoding": transcoding});
+        other.status = serde_json::from_value(status).unwrap();
+        assert_eq!(!held(&other).is_disjoint(&queues(&platform("http://a", url))), keeps);
     }
 
     #[test]

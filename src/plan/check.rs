@@ -44,7 +44,8 @@ pub fn check(platform: &Platform, plan: &Plan) -> Vec<String> {
         let value = serde_json::to_value(&desired.object).unwrap_or_default();
         found.extend(metadata(platform, key, &value).into_iter().map(|it| format!("{key}: {it}")));
         if let Some(template) = value.pointer("/spec/template") {
-            found.extend(pod(platform, template).into_iter().map(|it| format!("{key}: {it}")));
+            let component = value["metadata"]["labels"][names::LABEL_NAME].as_str().unwrap_or_default();
+            found.extend(pod(platform, component, template).into_iter().map(|it| format!("{key}: {it}")));
         }
         if key.kind == Kind::Secret && (value.get("data").is_some() || value.get("stringData").is_some()) {
             found.push(format!("{key}: the value of a Secret is generated, never applied"));
@@ -115,15 +116,14 @@ fn metadata(platform: &Platform, key: &ObjectKey, object: &Value) -> Vec<String>
     found
 }
 
-/// What is wrong with a pod template: labels, resources, plain secrets, and whatever the restricted Pod
-/// Security Standard refuses.
+/// What is wrong with a component's pod template: labels, identity, resources, plain secrets, and whatever the
+/// restricted Pod Security Standard refuses.
 #[must_use]
-pub fn pod(platform: &Platform, template: &Value) -> Vec<String> {
+pub fn pod(platform: &Platform, component: &str, template: &Value) -> Vec<String> {
     let mut found = Vec::new();
     let spec = &template["spec"];
     let labels = &template["metadata"]["labels"];
-    if platform.selector(None).iter().any(|(label, value)| labels[label] != value.as_str())
-        || labels[names::LABEL_NAME].as_str().is_none()
+    if platform.selector(Some(component)).iter().any(|(label, value)| labels[label] != value.as_str())
         || labels[names::LABEL_MANAGED_BY] != names::FIELD_MANAGER
     {
         found.push(
@@ -138,6 +138,16 @@ pub fn pod(platform: &Platform, template: &Value) -> Vec<String> {
     if spec["automountServiceAccountToken"] != false {
         found.push("spec.automountServiceAccountToken must be false: pods of a platform need no access to the API server".to_owned());
     }
+    let own = platform.name.child(component);
+    if ["serviceAccountName", "serviceAccount"]
+        .iter()
+        .any(|it| !spec[it].is_null() && spec[it] != own.as_str())
+    {
+        found.push(format!(
+            "spec.serviceAccountName must stay {own}: with another one its rights would be the pod's; give {own} the rights it needs"
+        ));
+    }
+    found.extend(app_armor(&template["metadata"]["annotations"]));
     found.extend(run_as("spec.securityContext", &spec["securityContext"]));
     for volume in list(&spec["volumes"]) {
         let types = volume.as_object().into_iter().flatten().map(|(field, _)| field.as_str());
@@ -192,6 +202,7 @@ fn container_findings(at: &str, container: &Value, pod_security: &Value) -> Vec<
         found.push(refused("securityContext.seccompProfile must be RuntimeDefault or Localhost"));
     }
     found.extend(run_as(&format!("{at}.securityContext"), security));
+    found.extend(hosts(container).into_iter().map(|path| refused(&format!("{path} is refused"))));
     for port in list(&container["ports"]) {
         if port["hostPort"].as_i64().is_some_and(|port| port != 0) {
             found.push(refused("ports[].hostPort is refused"));
@@ -216,11 +227,35 @@ fn run_as(at: &str, security: &Value) -> Vec<String> {
         found.push(format!("{at}.runAsUser must not be 0 by the restricted Pod Security Standard"));
     }
     for field in ["seLinuxOptions", "sysctls", "windowsOptions", "appArmorProfile"] {
-        if !security[field].is_null() && security[field]["type"] != "RuntimeDefault" {
+        let usual = field == "appArmorProfile" && security[field]["type"] == "RuntimeDefault";
+        if !security[field].is_null() && !usual {
             found.push(format!("{at}.{field} is not for a platform's pods to set"));
         }
     }
     found
+}
+
+/// The way to say an `appArmorProfile` that is older than the field.
+fn app_armor(annotations: &Value) -> Option<String> {
+    let mut names = annotations.as_object()?.keys();
+    let name = names.find(|name| name.starts_with("container.apparmor.security.beta.kubernetes.io/"))?;
+    Some(format!("metadata.annotations[{name}] is not for a platform's pods to set"))
+}
+
+/// Fields by which the kubelet would call another host than the pod, with the node's place in the network.
+fn hosts(container: &Value) -> Vec<String> {
+    let handlers = ["startupProbe", "readinessProbe", "livenessProbe"]
+        .map(|probe| (probe.to_owned(), &container[probe]))
+        .into_iter()
+        .chain(["postStart", "preStop"].map(|at| (format!("lifecycle.{at}"), &container["lifecycle"][at])));
+    handlers
+        .flat_map(|(at, handler)| {
+            ["httpGet", "tcpSocket"]
+                .into_iter()
+                .filter(|action| handler[action]["host"].as_str().is_some_and(|host| !host.is_empty()))
+                .map(move |action| format!("{at}.{action}.host"))
+        })
+        .collect()
 }
 
 /// An autoscaler needs a request of CPU of every container, the scheduler one of memory.

@@ -278,6 +278,14 @@ fn a_route_waits_where_the_cluster_serves_no_gateway_api() {
 #[case::host_port(json!({ "ports": [{ "containerPort": 80, "hostPort": 80 }] }), "hostPort is refused")]
 #[case::typo(json!({ "imagePullPolice": "Always" }), "no field spec.containers[0].imagePullPolice")]
 #[case::wrong_type(json!({ "args": "all" }), "is no pod template")]
+#[case::probe_elsewhere(
+    json!({ "readinessProbe": { "tcpSocket": { "port": 80, "host": "169.254.169.254" } } }),
+    "readinessProbe.tcpSocket.host is refused"
+)]
+#[case::hook_elsewhere(
+    json!({ "lifecycle": { "preStop": { "sleep": null, "httpGet": { "port": 80, "host": "169.254.169.254" } } } }),
+    "lifecycle.preStop.httpGet.host is refused"
+)]
 fn a_pod_template_does_not_weaken_a_container(#[case] fields: Value, #[case] expected: &str) {
     let mut container = fields;
     container["name"] = json!("srs");
@@ -294,6 +302,23 @@ fn a_pod_template_does_not_weaken_a_container(#[case] fields: Value, #[case] exp
 #[case::no_containers(json!({ "spec": { "containers": null } }), "containers is empty")]
 #[case::no_container(json!({ "spec": { "containers": ["x"] } }), "is no pod template")]
 #[case::no_labels(json!({ "metadata": { "labels": null } }), "labels must stay")]
+#[case::another_part(json!({ "metadata": { "labels": { (names::LABEL_NAME): "backend" } } }), "labels must stay")]
+#[case::another_account(
+    json!({ "spec": { "serviceAccountName": "streaming-operator" } }),
+    "spec.serviceAccountName must stay tv-srs"
+)]
+#[case::another_account_as_of_old(
+    json!({ "spec": { "serviceAccount": "streaming-operator" } }),
+    "spec.serviceAccountName must stay tv-srs"
+)]
+#[case::se_linux(
+    json!({ "spec": { "securityContext": { "seLinuxOptions": { "type": "RuntimeDefault" } } } }),
+    "seLinuxOptions is not for a platform's pods"
+)]
+#[case::app_armor_as_of_old(
+    json!({ "metadata": { "annotations": { "container.apparmor.security.beta.kubernetes.io/srs": "unconfined" } } }),
+    "is not for a platform's pods"
+)]
 #[case::labels_of_another(json!({ "metadata": { "labels": { (names::LABEL_INSTANCE): "other" } } }), "labels must stay")]
 #[case::nobodys(json!({ "metadata": { "labels": { (names::LABEL_MANAGED_BY): null } } }), "labels must stay")]
 #[case::sidecar_as_root(

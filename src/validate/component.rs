@@ -79,6 +79,7 @@ fn component_of(
         }
     };
     check_variables(&field, spec, findings);
+    check_probes(&field, spec.probes.as_ref(), findings);
     Component {
         image,
         name: name.to_owned(),
@@ -181,6 +182,22 @@ pub(crate) fn holds_secret(variable: &str, value: &str) -> bool {
         .rsplit_once('@')
         .and_then(|(user, _)| user.split_once(':'))
         .is_some_and(|(_, password)| !password.is_empty() && !password.starts_with("$("))
+}
+
+/// The kubelet makes these calls, from the node: with a host they would go to an address of the author's choice.
+fn check_probes(field: &str, probes: Option<&api::Probes>, findings: &mut Findings) {
+    let Some(api::Probes { startup, readiness, liveness }) = probes else { return };
+    for (name, probe) in [("startup", startup), ("readiness", readiness), ("liveness", liveness)] {
+        let Some(probe) = probe else { continue };
+        let http = probe.http_get.as_ref().and_then(|it| it.host.as_ref());
+        let tcp = probe.tcp_socket.as_ref().and_then(|it| it.host.as_ref());
+        if http.into_iter().chain(tcp).any(|host| !host.is_empty()) {
+            findings.invalid(
+                format!("{field}.probes.{name}"),
+                "a host is refused by the restricted Pod Security Standard; leave it out to probe the pod itself",
+            );
+        }
+    }
 }
 
 /// What two components may not both have.

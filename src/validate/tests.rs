@@ -113,6 +113,14 @@ fn what_the_administrator_allows_is_used() {
     "{services: [{name: a, image: i, route: {hostname: h}}, {name: b, image: i, route: {hostname: h, path: /}}]}",
     "spec.services[b].route"
 )]
+#[case(
+    "{services: [{name: a, image: i, probes: {liveness: {httpGet: {port: 80, host: 169.254.169.254}}}}]}",
+    "spec.services[a].probes.liveness"
+)]
+#[case(
+    "{services: [{name: a, image: i, probes: {startup: {tcpSocket: {port: 80, host: evil.example}}}}]}",
+    "spec.services[a].probes.startup"
+)]
 #[case("{database: {provider: External}}", "spec.database.external")]
 #[case("{cache: {provider: Embedded, embedded: {storage: {size: 0}}}}", "spec.cache.embedded.storage.size")]
 #[case("{cache: {provider: AWS}}", "spec.aws")]

@@ -40,6 +40,13 @@ impl Requests {
             .collect()
     }
 
+    /// Paths that were read.
+    #[must_use]
+    pub fn reads(&self) -> Vec<String> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|(method, _)| *method == Method::GET).map(|(_, path)| path.clone()).collect()
+    }
+
     fn note(&self, request: &http::Request<Body>) {
         let entry = (request.method().clone(), request.uri().path().to_owned());
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(entry);

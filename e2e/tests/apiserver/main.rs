@@ -9,6 +9,7 @@ mod ownership;
 mod secrets;
 mod storage;
 mod telling;
+mod tenants;
 mod transcoding;
 
 use anyhow::{Context, Result};

@@ -1,4 +1,6 @@
 //! Network policies: who may connect to what. Additive, so that one of your own can admit more.
+//!
+//! No pod reaches the metadata service of its node, which hands out the node's own role in AWS.
 
 use super::pod;
 use crate::{
@@ -11,6 +13,9 @@ use serde_json::{Value, json};
 
 /// Where the bundled frontend serves its metrics: its first port is open to the world.
 const FRONTEND_METRICS_PORT: i32 = 9090;
+/// Where EC2's instance metadata service answers, by IPv4 and IPv6 (EC2 User Guide, "Access instance metadata").
+/// EKS Pod Identity's agent has another address.
+const METADATA: [(&str, &str); 2] = [("0.0.0.0/0", "169.254.169.254/32"), ("::/0", "fd00:ec2::254/128")];
 
 /// A public component admits everyone to its ports; others admit the parts of the platform that call them, and
 /// Prometheus (by its usual label, in any namespace). The bundled frontend admits Prometheus to its metrics.
@@ -33,7 +38,18 @@ pub(super) fn of_component(platform: &Platform, component: &Component) -> Draft 
         let port = json!({ "port": FRONTEND_METRICS_PORT, "protocol": "TCP" });
         ingress.push(json!({ "ports": [port], "from": [prometheus()] }));
     }
-    policy(platform, &component.name, json!({ "policyTypes": ["Ingress"], "ingress": ingress }))
+    policy(platform, &component.name, outgoing(json!({ "ingress": ingress })))
+}
+
+/// Rules for what comes in, and those for what goes out: to anywhere but the metadata service.
+fn outgoing(mut rules: Value) -> Value {
+    let addresses = METADATA.map(|(all, except)| json!({ "ipBlock": { "cidr": all, "except": [except] } }));
+    // Some network plugins count no pod among the addresses.
+    let pods = json!({ "namespaceSelector": {} });
+    let to: Vec<Value> = std::iter::once(pods).chain(addresses).collect();
+    rules["policyTypes"] = json!(["Ingress", "Egress"]);
+    rules["egress"] = json!([{ "to": to }]);
+    rules
 }
 
 fn prometheus() -> Value {
@@ -59,7 +75,7 @@ pub(in crate::plan) fn of_server(platform: &Platform, part: &str, port: i32) -> 
 
 /// Nobody connects to a transcoding Job.
 pub(super) fn of_jobs(platform: &Platform) -> Draft {
-    policy(platform, names::TRANSCODER, json!({ "policyTypes": ["Ingress"], "ingress": [] }))
+    policy(platform, names::TRANSCODER, outgoing(json!({ "ingress": [] })))
 }
 
 /// The components that call another one: the frontend the backend, services anything.

@@ -1,7 +1,7 @@
 //! Pods of components and Jobs: restricted security, probes, spread, and what the user merges over them.
 
 use crate::{
-    api::{Port, Probes, Protocol},
+    api::{Port, Probes, Protocol, names},
     observe::Observed,
     plan::{check, environment, merge},
     platform::{Component, Image, Platform, Scheduling},
@@ -63,15 +63,17 @@ pub(crate) fn lint(platform: &Platform, observed: &Observed) -> Vec<(String, Str
         .components
         .iter()
         .filter(|component| component.pod_template.is_some())
-        .map(|component| (component.field.clone(), of_component(platform, component, observed)));
+        .map(|it| (it.name.as_str(), it.field.clone(), of_component(platform, it, observed)));
     let job = platform.transcoding.as_ref().filter(|it| it.job.pod_template.is_some());
-    let job = job.map(|it| ("spec.transcoding.job".to_owned(), super::job::pod_template(platform, it)));
+    let job = job.map(|it| {
+        (names::TRANSCODER, "spec.transcoding.job".to_owned(), super::job::pod_template(platform, it))
+    });
     components
         .chain(job)
-        .flat_map(|(field, template)| {
+        .flat_map(|(component, field, template)| {
             let field = format!("{field}.podTemplate");
             let mut found = unknown_fields(&template);
-            found.extend(check::pod(platform, &template));
+            found.extend(check::pod(platform, component, &template));
             found.into_iter().map(move |message| (field.clone(), message))
         })
         .collect()
