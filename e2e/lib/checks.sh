@@ -148,6 +148,9 @@ faults_tests() { cargo nextest run --locked --package simulation --test whole --
 # Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped).
 soak_tests() { cargo test --locked --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture; }
 
+# As in unit_tests, with more inputs.
+fuzz_tests() { PROPTEST_CASES=${CASES:-20000} cargo test --locked --workspace --test messages --test manifests --test jobs; }
+
 # Each writes its row of docs/faults.md. Unoptimised, they take more stack than the 2 MiB of a test's thread.
 cluster_faults_tests() {
   platform_delete
