@@ -5,6 +5,12 @@ CHART=$REPO_DIR/charts/streaming-operator
 WEB=$REPO_DIR/services/frontend/web
 BROWSER=$E2E_DIR/browser
 RDS_CA=$E2E_DIR/tools/rds-ca
+# What compiling fakecloud takes, and the server behind its caches; the one behind its databases is there.
+MACHINE_NEEDS+="
+/usr/lib/llvm-14/lib/libclang.so libclang-dev
+/usr/bin/protoc protobuf-compiler
+/usr/bin/redis-check-rdb redis-tools
+"
 # With what `make faults` moves a clock.
 MACHINE_NEEDS+="
 /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 libfaketime
@@ -64,15 +70,46 @@ lint_scripts() {
   scripts | xargs shellcheck
 }
 
-# Licences, sources and duplicates are checked everywhere; advisories where their database can be fetched.
+ADVISORY_DB=https://github.com/RustSec/advisory-db
+
+# Licences, sources and duplicates are checked everywhere; advisories where their database can be fetched. Of the two
+# readers of that database, cargo deny knows which platforms are built for, and cargo audit tells of what is yanked
+# or unmaintained deep in the tree.
 lint_dependencies() {
-  local checks=(bans licenses sources)
-  if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+  local checks=(bans licenses sources) error
+  if error=$(GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code "$ADVISORY_DB" HEAD 2>&1 >/dev/null); then
     checks+=(advisories)
+    ensure_cargo_tools "$AUDIT_TOOL"
+    check "cargo audit" cargo audit --file "$REPO_DIR/Cargo.lock"
   else
-    SKIPPED+=("cargo deny: advisories, whose database can't be reached from here")
+    SKIPPED+=("cargo audit, and the advisories of cargo deny: $ADVISORY_DB can't be reached: $(tail -n 1 <<<"$error")")
   fi
   check "cargo deny" cargo deny --locked check "${checks[@]}"
+  lint_npm
+}
+
+# npm_locks: the folders with a lock file of npm.
+npm_locks() { git -C "$REPO_DIR" ls-files '*package-lock.json' | xargs -n 1 dirname; }
+
+# npm audit says what it found, or that it could not ask: only a report counts as an answer.
+lint_npm() {
+  local folder report
+  for folder in $(npm_locks); do
+    report=$LOGS/npm-audit.$$.json
+    (cd "$REPO_DIR/$folder" && timeout 60 npm audit --package-lock-only --json >"$report" 2>/dev/null) || true
+    if jq -e .auditReportVersion "$report" >/dev/null 2>&1; then
+      check "npm audit of $folder" npm_judge "$report"
+    else
+      SKIPPED+=("npm audit of $folder: $(jq -r '.message // .error.summary // "no answer"' "$report" 2>/dev/null | head -n 1)")
+    fi
+    rm -f "$report"
+  done
+}
+
+# npm_judge REPORT: fails where a package has a vulnerability, and names it.
+npm_judge() {
+  jq -r '.vulnerabilities[] | "\(.name) \(.range): \(.severity): \([.via[] | objects | .title] | join("; "))"' "$1"
+  jq -e '.metadata.vulnerabilities.total == 0' "$1" >/dev/null
 }
 
 # kubeconform's usual schemas come from the network; ours are made of the Kubernetes module's own.
