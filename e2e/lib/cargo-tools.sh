@@ -5,6 +5,8 @@
 CARGO_TOOLS=(cargo-nextest@0.9.151 cargo-deny@0.20.2)
 # Built only where the database that it reads can be reached.
 AUDIT_TOOL=cargo-audit@0.22.2
+# Compiles binaries that name the crates in them, for the images.
+AUDITABLE_TOOL=cargo-auditable@0.7.7
 # An AWS emulator with real databases behind it. AGPL: a program that tests start, never linked.
 FAKECLOUD_TOOL=fakecloud@0.51.0
 
