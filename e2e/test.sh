@@ -68,8 +68,10 @@ cluster() {
   ((KEPT == 0)) || return 0
   engine_use
   environment test
+  canary_start
   suite "Rust: kind cluster" "Summary|tests? run" cluster_tests
   suite "browser: platform" "^(# |ℹ )pass" browser_platform_tests
+  suite "secrets canary" "values of Secrets" canary_check
 }
 
 prepare_checks

@@ -203,6 +203,28 @@ cluster_tests() {
   cargo nextest run --locked --workspace --no-tests fail --test 'kind_*'
 }
 
+# The canary follows the cluster from before the tests until its check, or the end of this script. The operator sends
+# it traces. What it writes down holds secrets, if only of tests.
+canary_start() {
+  local witness
+  (cd "$REPO_DIR" && cargo build --quiet --locked --workspace --bin witness)
+  witness=$(target_dir)/debug/witness
+  install -d -m 700 "$STATE/$CLUSTER/canary"
+  setpriv --pdeathsig TERM "$witness" record "$STATE/$CLUSTER/canary" "$TRACES_ADDRESS" \
+    >"$LOGS/canary.log" 2>&1 </dev/null &
+  echo $! >"$STATE/$CLUSTER/canary/pid"
+  helm upgrade streaming-operator "$REPO_DIR/charts/streaming-operator" --namespace "$OPERATOR_NAMESPACE" \
+    --reuse-values --set "otlp.endpoint=http://$TRACES_ADDRESS" --wait --timeout 3m
+}
+
+canary_check() {
+  local status=0
+  "$(target_dir)/debug/witness" check "$STATE/$CLUSTER/canary" || status=$?
+  kill "$(cat "$STATE/$CLUSTER/canary/pid")" || { cat "$LOGS/canary.log" && status=1; }
+  rm -rf "$STATE/$CLUSTER/canary"
+  return "$status"
+}
+
 web_tests() { npm --prefix "$WEB" test; }
 
 # The application in Chromium, with a backend that the test plays.

@@ -16,8 +16,8 @@ use std::{
 
 /// Access key: the emulator takes any.
 pub const ACCESS_KEY: &str = "test";
-/// Secret key: the emulator takes any.
-pub const SECRET_KEY: &str = "test";
+/// Secret key: the emulator takes any. Unlike any other text, so that the canary finds it, in whatever form.
+pub const SECRET_KEY: &str = "canary/7xQ+secret=0f\"a key";
 
 /// Clients of the emulator.
 #[derive(Clone)]
