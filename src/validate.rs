@@ -125,6 +125,26 @@ pub(crate) fn resolve(
     if findings.0.is_empty() { Ok(platform) } else { Err(findings.0) }
 }
 
+/// Decides and checks what of a platform lives outside of the cluster, which is all that its deletion needs: what is
+/// wrong with its pods holds nothing up.
+///
+/// # Errors
+/// As [`validate`].
+pub(crate) fn resolve_outside(
+    resource: &StreamingPlatform,
+    observed: &Observed,
+    settings: &Settings,
+) -> Result<Platform, Vec<Invalid>> {
+    let mut resource = resource.clone();
+    let spec = &mut resource.spec;
+    (spec.frontend, spec.backend, spec.worker) = (None, None, None);
+    spec.services.clear();
+    if let Some(job) = spec.transcoding.as_mut().and_then(|it| it.job.as_mut()) {
+        job.pod_template = None;
+    }
+    resolve(&resource, observed, settings)
+}
+
 /// What one part of a platform needs of another.
 fn check_dependencies(spec: &StreamingPlatformSpec, findings: &mut Findings) {
     if spec.transcoding.is_some() && spec.aws.is_none() {

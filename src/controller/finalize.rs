@@ -14,7 +14,7 @@ use crate::{
     apply::cluster::Applied,
     kinds::PlatformKey,
     status::View,
-    validate::{Invalid, refusals, resolve},
+    validate::{Invalid, refusals, resolve_outside},
 };
 use kube::{
     Resource, ResourceExt,
@@ -59,7 +59,7 @@ impl Pipeline {
             Ok(observed) => observed,
             Err(error) => return End::HeldUp(waiting("Kubernetes", error.to_string())),
         };
-        let platform = match resolve(resource, &observed, &self.settings) {
+        let platform = match resolve_outside(resource, &observed, &self.settings) {
             Ok(platform) => platform,
             Err(findings) => return End::HeldUp(waiting("the spec", told(&findings))),
         };

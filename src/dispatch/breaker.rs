@@ -4,7 +4,7 @@
 //! A pure function of the Jobs that are there, so that it outlives a leader and counts nothing twice.
 
 use super::{
-    attempt::{Attempt, Phase},
+    attempt::{Attempt, Failure, Phase},
     backoff::PROBES,
 };
 use contract::Reason;
@@ -48,15 +48,18 @@ pub struct Open {
 pub fn assess<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Breaker {
     let (mut ended, going): (Vec<&Attempt>, Vec<&Attempt>) =
         attempts.partition(|it| it.finished_at().is_some());
-    ended.sort_by(|a, b| (b.finished_at(), &b.name).cmp(&(a.finished_at(), &a.name)));
+    // Of thousands that ended, few did since the last that says that the platform can transcode.
+    let good = ended.iter().filter(|it| !is_transient(it)).max_by_key(|it| order(it)).copied();
+    ended.retain(|it| good.is_none_or(|good| order(good) < order(it)));
+    ended.sort_by_key(|it| std::cmp::Reverse(order(it)));
     let mut row = Vec::new();
     let mut cause = None;
     for attempt in ended {
         let Phase::Failed { at, failure } = &attempt.phase else { break };
-        if matches!(failure.why.reason, Reason::JobDeleted | Reason::Cancelled) {
+        if is_by_hand(failure) {
             continue;
         }
-        if failure.permanent || *cause.get_or_insert(&failure.why.reason) != &failure.why.reason {
+        if *cause.get_or_insert(&failure.why.reason) != &failure.why.reason {
             break;
         }
         row.push((*at, attempt, failure));
@@ -81,6 +84,23 @@ pub fn assess<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Breaker {
         next_probe: last + PROBES.delay("breaker", failures),
         probing: going.iter().any(|it| it.created_at > since),
     })
+}
+
+/// When an attempt ended; the name decides between those that ended at once.
+fn order(attempt: &Attempt) -> (Option<Timestamp>, &str) {
+    (attempt.finished_at(), &attempt.name)
+}
+
+/// Whether an attempt failed for a cause that need not be its input's, or by someone's hand.
+fn is_transient(attempt: &Attempt) -> bool {
+    match &attempt.phase {
+        Phase::Failed { failure, .. } => is_by_hand(failure) || !failure.permanent,
+        _ => false,
+    }
+}
+
+fn is_by_hand(failure: &Failure) -> bool {
+    matches!(failure.why.reason, Reason::JobDeleted | Reason::Cancelled)
 }
 
 #[cfg(test)]

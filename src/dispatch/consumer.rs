@@ -175,21 +175,19 @@ impl Consumer {
     /// Tells the report where it changed. Returns when to look again.
     fn report(&self, config: &Config, decision: &Decision, state: &mut State) -> Option<Timestamp> {
         let now = self.clock.now();
-        let report = report(&config.policy, state.view.attempts(), &state.memory, decision, now);
         let wake = decision.wake.into_iter().chain(state.view.next_doubt()).min();
-        match &state.reported {
-            Some((last, _)) if *last == report => wake,
-            Some((last, at))
-                if *at + REPORT_INTERVAL > now && !report.drained && last.drained == report.drained =>
-            {
-                Some(wake.map_or(*at + REPORT_INTERVAL, |wake| wake.min(*at + REPORT_INTERVAL)))
-            }
-            _ => {
-                (self.publish)(report.clone());
-                state.reported = Some((report, now));
-                wake
-            }
+        if let Some((last, at)) = &state.reported
+            && *at + REPORT_INTERVAL > now
+            && last.drained == decision.drained
+        {
+            return wake.into_iter().chain([*at + REPORT_INTERVAL]).min();
         }
+        let report = report(&config.policy, state.view.attempts(), &state.memory, decision, now);
+        if state.reported.as_ref().is_none_or(|(last, _)| *last != report) {
+            (self.publish)(report.clone());
+            state.reported = Some((report, now));
+        }
+        wake
     }
 
     /// Waits for something to happen.
@@ -303,14 +301,19 @@ async fn give_back(config: &Config, messages: Vec<Received>) {
     }
 }
 
-/// Returns when a Job of the platform changed, or when changes were missed.
+/// Returns when a Job of the platform changed, or when changes were missed. One decision answers all that are told by
+/// now.
 async fn concerning(changes: &mut broadcast::Receiver<Change>, key: &PlatformKey) {
     loop {
         match changes.recv().await {
-            Ok(change) if change.part == Part::Jobs && change.platform == *key => return,
+            Ok(change) if change.part == Part::Jobs && change.platform == *key => break,
             Ok(_) => {}
-            Err(broadcast::error::RecvError::Lagged(_)) => return,
+            Err(broadcast::error::RecvError::Lagged(_)) => break,
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
     }
+    while !matches!(
+        changes.try_recv(),
+        Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)
+    ) {}
 }

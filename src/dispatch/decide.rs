@@ -69,7 +69,10 @@ pub(super) struct Work<'a> {
 pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
     let every = || attempts.iter().chain(memory.ghosts());
-    let works = by_work(every());
+    let mut arrived = inbound::sort(policy, memory, now, &mut decision);
+    // Of thousands of works, what is settled and is not asked for again has no next step.
+    let unsettled = every().filter(|attempt| attempt.settled.is_none()).map(|attempt| &attempt.key);
+    let works = by_work(&unsettled.chain(arrived.keys()).collect(), every());
     // The messages of an attempt that was followed by another moved on to that.
     let holders = || works.values().filter_map(|attempts| attempts.last().copied());
     heartbeats(policy, holders(), memory, now, &mut decision);
@@ -79,7 +82,6 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
         decision.wake_at(until);
     }
 
-    let mut arrived = inbound::sort(policy, memory, now, &mut decision);
     let mut starts = Vec::new();
     for (key, attempts) in &works {
         let work = Work { policy, memory, key, attempts, now };

@@ -132,16 +132,16 @@ impl Memory {
     /// which is a failed attempt.
     pub fn observe(&mut self, attempts: &[Attempt], policy: &Policy, now: Timestamp) {
         self.since.get_or_insert(now);
-        let there: HashSet<&str> = attempts.iter().map(|it| it.name.as_str()).collect();
-        for (name, attempt) in std::mem::take(&mut self.seen) {
-            if there.contains(name.as_str()) {
-                continue;
-            }
+        let mut missing = std::mem::take(&mut self.seen);
+        for attempt in attempts {
+            missing.remove(&attempt.name);
+            self.ghosts.remove(&attempt.name);
+        }
+        for (name, attempt) in missing {
             if !self.removed.remove(&name) && attempt.settled.is_none() {
                 self.ghosts.insert(name, ghost(attempt, now));
             }
         }
-        self.ghosts.retain(|name, _| !there.contains(name.as_str()));
         for attempt in attempts.iter().filter(|it| it.settled.is_none()) {
             self.seen.insert(attempt.name.clone(), attempt.clone());
         }
@@ -373,11 +373,14 @@ fn ghost(attempt: Attempt, now: Timestamp) -> Attempt {
     Attempt { phase, ghost: true, deleting: false, ..attempt }
 }
 
-/// All attempts by their work, in the order of their numbers.
+/// The attempts of each of these works, in the order of their numbers.
 #[must_use]
-pub fn by_work<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> BTreeMap<&'a WorkKey, Vec<&'a Attempt>> {
+pub fn by_work<'a>(
+    wanted: &HashSet<&WorkKey>,
+    attempts: impl Iterator<Item = &'a Attempt>,
+) -> BTreeMap<&'a WorkKey, Vec<&'a Attempt>> {
     let mut works: BTreeMap<&WorkKey, Vec<&Attempt>> = BTreeMap::new();
-    for attempt in attempts {
+    for attempt in attempts.filter(|it| wanted.contains(&it.key)) {
         works.entry(&attempt.key).or_default().push(attempt);
     }
     for attempts in works.values_mut() {

@@ -9,7 +9,7 @@ use super::{
     settle,
 };
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 /// How many failures are told.
 const FAILURES: usize = 10;
@@ -76,6 +76,7 @@ pub fn report(
     now: Timestamp,
 ) -> Report {
     let every = || attempts.iter().chain(memory.ghosts());
+    let last = last_numbers(every());
     let unsettled = || every().filter(|attempt| attempt.settled.is_none());
     // What was paused and is no longer was done, or is no longer to be done. Only receiving never ends: until a
     // receive succeeds, the end of its pause says nothing.
@@ -89,9 +90,9 @@ pub fn report(
     errors.dedup();
     errors.truncate(FAILURES);
     Report {
-        jobs: count(policy, every()),
+        jobs: count(policy, &last, every()),
         oldest_message_sent_at: unsettled().flat_map(|it| open(it, memory)).map(|held| held.sent_at).min(),
-        failures: failures(policy, every(), memory),
+        failures: failures(policy, &last, every(), memory),
         breaker: match breaker::assess(every()) {
             Breaker::Open(open) => Some(open),
             Breaker::Closed => None,
@@ -105,8 +106,8 @@ pub fn report(
 }
 
 /// The number of the last attempt of each work. What an earlier one came to is over.
-fn last_numbers<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> BTreeMap<&'a WorkKey, u32> {
-    let mut last = BTreeMap::new();
+fn last_numbers<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> HashMap<&'a WorkKey, u32> {
+    let mut last = HashMap::new();
     for attempt in attempts {
         let number: &mut u32 = last.entry(&attempt.key).or_default();
         *number = attempt.number.max(*number);
@@ -114,9 +115,12 @@ fn last_numbers<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> BTreeMap<&'a
     last
 }
 
-fn count<'a>(policy: &Policy, attempts: impl Iterator<Item = &'a Attempt> + Clone) -> Jobs {
+fn count<'a>(
+    policy: &Policy,
+    last: &HashMap<&WorkKey, u32>,
+    attempts: impl Iterator<Item = &'a Attempt>,
+) -> Jobs {
     let mut jobs = Jobs::default();
-    let last = last_numbers(attempts.clone());
     for attempt in attempts.filter(|attempt| last[&attempt.key] == attempt.number) {
         match (&attempt.phase, attempt.settled) {
             (_, Some(Settlement::Retried | Settlement::Returned)) => {}
@@ -134,10 +138,10 @@ fn count<'a>(policy: &Policy, attempts: impl Iterator<Item = &'a Attempt> + Clon
 
 fn failures<'a>(
     policy: &Policy,
-    attempts: impl Iterator<Item = &'a Attempt> + Clone,
+    last: &HashMap<&WorkKey, u32>,
+    attempts: impl Iterator<Item = &'a Attempt>,
     memory: &Memory,
 ) -> Vec<Failed> {
-    let last = last_numbers(attempts.clone());
     let of_jobs = attempts.filter_map(|attempt| match &attempt.phase {
         Phase::Failed { at, failure } => Some(Failed {
             identity: attempt.key.identity.clone(),

@@ -40,10 +40,16 @@ pub enum Part {
 }
 
 /// Objects of one sort, by platform and name.
+///
+/// A platform keeps thousands of Jobs, and each decision looks at all of them: they are lent, and copied only where one
+/// changes that is lent.
 #[derive(Debug)]
 pub struct Index<N, T> {
-    inner: RwLock<HashMap<PlatformKey, BTreeMap<N, Arc<T>>>>,
+    inner: RwLock<HashMap<PlatformKey, Lent<N, T>>>,
 }
+
+/// The objects of a platform as they were at one moment.
+pub type Lent<N, T> = Arc<BTreeMap<N, Arc<T>>>;
 
 impl<N, T> Default for Index<N, T> {
     fn default() -> Self {
@@ -53,7 +59,7 @@ impl<N, T> Default for Index<N, T> {
 
 impl<N: Ord + Clone, T> Index<N, T> {
     /// The objects of `platform`.
-    pub fn of(&self, platform: &PlatformKey) -> BTreeMap<N, Arc<T>> {
+    pub fn of(&self, platform: &PlatformKey) -> Lent<N, T> {
         read(&self.inner).get(platform).cloned().unwrap_or_default()
     }
 
@@ -64,14 +70,15 @@ impl<N: Ord + Clone, T> Index<N, T> {
 
     /// Puts an object in; gives back the one that it replaces.
     pub fn insert(&self, platform: PlatformKey, name: N, object: Arc<T>) -> Option<Arc<T>> {
-        write(&self.inner).entry(platform).or_default().insert(name, object)
+        let mut inner = write(&self.inner);
+        Arc::make_mut(inner.entry(platform).or_default()).insert(name, object)
     }
 
     /// Takes an object out.
     pub fn remove(&self, platform: &PlatformKey, name: &N) {
         let mut inner = write(&self.inner);
         if let Some(objects) = inner.get_mut(platform) {
-            objects.remove(name);
+            Arc::make_mut(objects).remove(name);
             if objects.is_empty() {
                 inner.remove(platform);
             }
@@ -81,7 +88,7 @@ impl<N: Ord + Clone, T> Index<N, T> {
     /// Keeps what `keep` says.
     pub fn retain(&self, mut keep: impl FnMut(&PlatformKey, &N) -> bool) {
         write(&self.inner).retain(|platform, objects| {
-            objects.retain(|name, _| keep(platform, name));
+            Arc::make_mut(objects).retain(|name, _| keep(platform, name));
             !objects.is_empty()
         });
     }
@@ -214,7 +221,7 @@ impl Cluster {
 
     /// What the watches know of one platform. References, AWS and dispatch are read elsewhere.
     pub fn observe(&self, key: &PlatformKey) -> Observed {
-        let objects = self.objects.of(key);
+        let objects = Arc::unwrap_or_clone(self.objects.of(key));
         let pods = self.pods.of(key);
         let pod_troubles = super::pods::troubles(&objects, pods.values().map(AsRef::as_ref));
         Observed { objects, pod_troubles, served: self.served(), ..Observed::default() }

@@ -1,4 +1,4 @@
-use super::{Invalid, Platform, resolve, validate};
+use super::{Invalid, Platform, resolve, resolve_outside, validate};
 use crate::{
     api::ConditionReason,
     observe::Observed,
@@ -206,6 +206,22 @@ fn names_in_aws_come_from_the_uid_and_fit() {
     platform.uid = "another".to_owned();
     assert_ne!(platform.aws_name("output"), name);
     assert!(name.starts_with("tv-") && name.ends_with("-output") && name.len() == 3 + 10 + 7);
+}
+
+#[rstest]
+#[case::pods(
+    "{aws: {region: r}, transcoding: {}, frontend: {image: i, podTemplate: {spec: {containers: none}}}}",
+    true
+)]
+#[case::what_pods_need("{aws: {region: r}, transcoding: {}, backend: {}}", true)]
+#[case::jobs("{aws: {region: r}, transcoding: {job: {podTemplate: {spec: {containers: none}}}}}", true)]
+#[case::a_service("{services: [{name: a, image: i, podTemplate: {spec: {containers: none}}}]}", true)]
+#[case::what_is_outside("{transcoding: {}, frontend: {image: i}}", false)]
+fn what_is_wrong_with_pods_holds_no_deletion_up(#[case] spec: &str, #[case] goes: bool) {
+    let resource = resource(spec);
+    assert!(resolve(&resource, &Observed::default(), &settings()).is_err());
+    let outside = resolve_outside(&resource, &Observed::default(), &settings());
+    assert_eq!(outside.is_ok(), goes, "{outside:?}");
 }
 
 #[rstest]

@@ -7,7 +7,10 @@ use super::{
 };
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// What names an object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +24,7 @@ pub struct Key {
 }
 
 /// Who wrote some fields, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Manager {
     name: String,
     operation: &'static str,
@@ -324,11 +327,9 @@ impl Store {
         write: Write<'_>,
     ) -> Result<Value, Refusal> {
         admit(&mut after.value)?;
-        if after.value == before.value {
-            // Nothing changes, not even the version; who owns what may.
-            let served = Value::clone(after.write_down());
-            self.objects.insert(key.clone(), after);
-            return Ok(served);
+        if after.value == before.value && after.owners() == before.owners() {
+            // Nothing changes, not even the version.
+            return Ok(Value::clone(&before.served));
         }
         if without(&after.value, &["metadata", "status"]) != without(&before.value, &["metadata", "status"]) {
             let generation = before.value["metadata"]["generation"].as_u64().unwrap_or_default();
@@ -374,6 +375,11 @@ impl Store {
 }
 
 impl Stored {
+    /// Who owns what, whoever wrote last.
+    fn owners(&self) -> BTreeSet<&Manager> {
+        self.managers.iter().collect()
+    }
+
     /// Makes what is served anew.
     fn write_down(&mut self) -> &Arc<Value> {
         let mut value = self.value.clone();

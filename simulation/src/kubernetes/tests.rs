@@ -73,6 +73,12 @@ async fn what_is_no_longer_applied_goes_and_what_others_own_stays() {
         same["metadata"]["resourceVersion"], forced["metadata"]["resourceVersion"],
         "nothing to write"
     );
+    let shared = apply(&api, "three", false, &deployment(container("app", "a:3"))).await.unwrap();
+    assert_ne!(
+        shared["metadata"]["resourceVersion"], same["metadata"]["resourceVersion"],
+        "another owner is news"
+    );
+    assert_eq!(shared["metadata"]["generation"], same["metadata"]["generation"]);
 }
 
 #[tokio::test]

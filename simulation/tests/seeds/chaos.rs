@@ -1,5 +1,6 @@
 //! Faults: what befalls requests, drawn one by one.
 
+use crate::servers::Carrier;
 use aws_smithy_runtime_api::client::{
     http::{
         HttpClient, HttpConnector, HttpConnectorFuture, HttpConnectorSettings, SharedHttpClient,
@@ -100,6 +101,20 @@ impl Chaos {
         Some(effect)
     }
 
+    fn postgres(&mut self) -> Option<PostgresEffect> {
+        if !self.happens(self.aws) {
+            return None;
+        }
+        let kind = *["cut before", "cut after", "late reply"].choose(&mut self.rng).unwrap();
+        let effect = match kind {
+            "cut before" => PostgresEffect::CutRequest,
+            "cut after" => PostgresEffect::CutReply,
+            _ => PostgresEffect::LateReply(self.some_time()),
+        };
+        self.count(&format!("postgres: {kind}"));
+        Some(effect)
+    }
+
     fn aws(&mut self) -> Option<AwsEffect> {
         if !self.happens(self.aws) {
             return None;
@@ -132,6 +147,13 @@ enum AwsEffect {
     Throttled,
     Unavailable,
     Late(Duration),
+    LateReply(Duration),
+}
+
+/// What befalls a conversation with a database.
+enum PostgresEffect {
+    CutRequest,
+    CutReply,
     LateReply(Duration),
 }
 
@@ -213,6 +235,34 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let (line, cloud) = (self.line.clone(), self.cloud.clone());
         HttpConnectorFuture::new(async move { line.send(cloud, request).await })
+    }
+}
+
+impl Carrier for Line {
+    async fn carry<T: Send + 'static>(
+        &self,
+        _: String,
+        talk: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        if let Some(silence) = self.silence() {
+            tokio::time::sleep(silence).await;
+            return None;
+        }
+        let effect = lock(&self.chaos).postgres();
+        match effect {
+            None => Some(talk.await),
+            Some(PostgresEffect::CutRequest) => None,
+            Some(PostgresEffect::CutReply) => {
+                talk.await;
+                None
+            }
+            Some(PostgresEffect::LateReply(by)) => {
+                let reply = talk.await;
+                tokio::time::sleep(by).await;
+                Some(reply)
+            }
+        }
+        .filter(|_| self.silence().is_none())
     }
 }
 

@@ -242,12 +242,37 @@ impl Inspector {
         }
     }
 
+    /// One platform has one database in AWS, and one cache.
+    pub fn one_of_each(&mut self, cloud: &Cloud, place: &Place) {
+        let uids: BTreeSet<&String> = self.specs.keys().map(|(uid, _)| uid).collect();
+        let all = cloud
+            .with(place, |region, _| uids.iter().flat_map(|uid| servers(region, uid)).collect::<Vec<_>>());
+        for (part, names) in all.into_iter().filter(|(_, names)| names.len() > 1) {
+            self.broke(format!("a platform has more than one {part} in AWS: {names:?}"));
+        }
+    }
+
+    /// The last spec of each platform that ever was, by UID.
+    pub fn last_specs(&self) -> BTreeMap<&str, &Value> {
+        self.specs.iter().map(|((uid, _), spec)| (uid.as_str(), spec)).collect()
+    }
+
     /// Whether a dead-lettered work failed as often as it may, or for good.
     pub fn may_be_dead(&self, identity: &str, attempts: u32) -> bool {
         self.works
             .get(identity)
             .is_some_and(|work| work.is_broken || work.is_forgotten || work.failed >= attempts)
     }
+}
+
+/// Databases and caches in AWS that bear the UID of a platform.
+pub fn servers(region: &Region, uid: &str) -> [(&'static str, Vec<String>); 2] {
+    let databases = region.rds.instances.iter().filter(|(_, it)| it.tags.values().any(|tag| tag == uid));
+    let caches = region.elasticache.groups.iter().filter(|(_, it)| it.tags.values().any(|tag| tag == uid));
+    [
+        ("database", databases.map(|(name, _)| name.clone()).collect()),
+        ("cache", caches.map(|(name, _)| name.clone()).collect()),
+    ]
 }
 
 /// Key of the source that a Job is for.

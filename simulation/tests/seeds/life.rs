@@ -215,8 +215,26 @@ fn ended(world: &World, script: &Script) -> Vec<String> {
         }
         broken.extend(in_aws(world, spec, &uid));
     }
+    broken.extend(left_behind(world));
     broken.extend(dead_letters(world));
     broken
+}
+
+/// Of a platform that is gone, only what it shall leave is left.
+fn left_behind(world: &World) -> Vec<String> {
+    let inspector = world.inspector();
+    let live: Vec<String> = (0..script::PLATFORMS)
+        .filter_map(|platform| Some(world.platform(platform)?["metadata"]["uid"].as_str()?.to_owned()))
+        .collect();
+    let gone = inspector.last_specs().into_iter().filter(|(uid, _)| !live.iter().any(|it| it == uid));
+    world.in_region(|region, _| {
+        let left = gone.flat_map(|(uid, spec)| inspector::servers(region, uid).map(|it| (spec, it)));
+        left.filter(|(spec, (part, names))| !names.is_empty() && spec[*part]["deletionPolicy"] != "Retain")
+            .map(|(_, (part, names))| {
+                format!("the {part} {names:?} of a platform that is gone is still there")
+            })
+            .collect()
+    })
 }
 
 /// One of each in AWS, not two.
@@ -233,10 +251,19 @@ fn in_aws(world: &World, spec: &Value, uid: &str) -> Vec<String> {
         (queues, buckets.map(|(name, _)| name.clone()).collect::<Vec<_>>())
     });
     let expected = if is_wanted { (3, 2) } else { (0, 0) };
-    if (queues.len(), buckets.len()) == expected {
-        return Vec::new();
+    let mut wrong = Vec::new();
+    if (queues.len(), buckets.len()) != expected {
+        wrong.push(format!(
+            "in AWS there are {queues:?} and {buckets:?}, and transcoding is wanted: {is_wanted}"
+        ));
     }
-    vec![format!("in AWS there are {queues:?} and {buckets:?}, and transcoding is wanted: {is_wanted}")]
+    for (part, there) in world.in_region(|region, _| inspector::servers(region, uid)) {
+        let is_wanted = spec[part]["provider"] == "AWS";
+        if there.len() != usize::from(is_wanted) {
+            wrong.push(format!("in AWS there are {there:?}, and a {part} is wanted there: {is_wanted}"));
+        }
+    }
+    wrong
 }
 
 /// Each dead letter has a reason, and was right to be given up.

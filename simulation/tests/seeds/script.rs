@@ -1,13 +1,13 @@
 //! What a seed chooses to happen: platforms, their users' edits and mistakes, clips, faults and deaths.
 
-use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
+use rand::{Rng, SeedableRng, rngs::StdRng, seq::IndexedRandom};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Password of a user's own, which is nowhere but in Secrets.
 pub const MARK: &str = "MARKED-b7f2e1c09d5a";
 /// Platforms of a life at the most.
-const PLATFORMS: usize = 3;
+pub const PLATFORMS: usize = 3;
 
 /// What a user asks of a platform.
 #[derive(Clone, Debug)]
@@ -21,6 +21,63 @@ pub struct Wish {
     transcoding: Option<Transcoding>,
     suspend: bool,
     mistake: Option<Mistake>,
+    /// What is in AWS, whatever the fields above say.
+    in_aws: InAws,
+}
+
+/// Parts in AWS. Once there, they stay there, as the API demands.
+#[derive(Clone, Debug, Default)]
+struct InAws {
+    database: Option<Database>,
+    cache: Option<ElastiCache>,
+}
+
+#[derive(Clone, Debug)]
+struct Database {
+    deletion_policy: &'static str,
+    class: &'static str,
+}
+
+#[derive(Clone, Debug)]
+struct ElastiCache {
+    deletion_policy: &'static str,
+    replicas: u32,
+}
+
+impl InAws {
+    fn new(rng: &mut StdRng) -> Self {
+        let policy = |rng: &mut StdRng| *["Snapshot", "Retain", "Delete"].choose(rng).unwrap();
+        Self {
+            database: rng
+                .random_bool(0.15)
+                .then(|| Database { deletion_policy: policy(rng), class: "db.t4g.medium" }),
+            cache: rng
+                .random_bool(0.15)
+                .then(|| ElastiCache { deletion_policy: policy(rng), replicas: rng.random_range(1..=2) }),
+        }
+    }
+
+    fn edit(&mut self, rng: &mut StdRng) {
+        if let Some(database) = &mut self.database {
+            database.class = ["db.t4g.medium", "db.r7g.large"].choose(rng).unwrap();
+        }
+        if let Some(cache) = &mut self.cache {
+            cache.replicas = rng.random_range(1..=3);
+        }
+    }
+
+    fn write(&self, spec: &mut Value) {
+        if let Some(Database { deletion_policy, class }) = &self.database {
+            spec["database"] = json!({
+                "provider": "AWS", "deletionPolicy": deletion_policy,
+                "aws": {"instanceClass": class, "maintenance": {"restarts": "Immediately"}},
+            });
+        }
+        if let Some(ElastiCache { deletion_policy, replicas }) = &self.cache {
+            spec["cache"] =
+                json!({"provider": "AWS", "deletionPolicy": deletion_policy, "aws": {"replicas": replicas}});
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -131,6 +188,7 @@ impl Wish {
             transcoding,
             suspend: false,
             mistake: None,
+            in_aws: InAws::default(),
         }
     }
 
@@ -200,6 +258,7 @@ impl Wish {
                 }
             }
         }
+        self.in_aws.write(&mut spec);
         if let Some(Transcoding { slots, attempts, visibility }) = &self.transcoding {
             spec["transcoding"] = json!({
                 "maxConcurrentJobs": slots, "maxAttempts": attempts, "drainTimeout": "60s",
@@ -243,10 +302,12 @@ impl Script {
         let share = |rng: &mut StdRng| *[0.0, 0.02, 0.1, 0.3].choose(rng).unwrap();
         let (kubernetes, aws) = (share(rng), share(rng));
         let resync = Duration::from_secs(*[60, 300, 600].choose(rng).unwrap());
+        // What came to the generator later draws elsewhere, so that a seed keeps the life that it had.
+        let mut later = StdRng::from_rng(&mut rng.clone());
         let mut acts = vec![(Duration::ZERO, Act::Secret { is_there: rng.random_bool(0.9) })];
         let mut all = Vec::new();
         for platform in 0..platforms {
-            let wish = Wish::new(rng);
+            let wish = Wish { in_aws: InAws::new(&mut later), ..Wish::new(rng) };
             let at = Duration::from_secs(rng.random_range(0..30));
             acts.push((at, Act::Apply { platform, spec: wish.spec() }));
             all.push(Platform { wish, is_there: true, clips: 0 });
@@ -257,6 +318,9 @@ impl Script {
         times.sort_unstable();
         for at in times {
             let platform = rng.random_range(0..platforms);
+            if later.random_bool(0.2) {
+                all[platform].wish.in_aws.edit(&mut later);
+            }
             let act = all[platform].act(platform, replicas, rng);
             acts.push((Duration::from_millis(at), act));
         }

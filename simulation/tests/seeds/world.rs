@@ -4,6 +4,7 @@ use crate::{
     chaos::{Chaos, Line, Shared, State, lock},
     inspector::{self, Inspector},
     script::{self, Act, MARK, Script},
+    servers::Servers,
 };
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use base64::{Engine, prelude::BASE64_STANDARD};
@@ -210,8 +211,7 @@ impl World {
             watch_namespaces: vec![NAMESPACE.to_owned()],
             resync: self.resync,
         };
-        // No database in AWS lives here: nobody logs in.
-        let postgres = Postgres::default();
+        let postgres = Postgres::by(Servers::new(&self.cloud, line.clone()));
         let surroundings = Surroundings { client, accounts, postgres, clock, metrics: metrics.clone() };
         (Controller::new(surroundings, settings, replica), metrics)
     }
@@ -395,6 +395,7 @@ impl World {
         let deleted = std::mem::take(&mut lock(&self.chaos).has_deleted);
         let mut inspector = self.inspector();
         inspector.look(&self.cluster);
+        inspector.one_of_each(&self.cloud, &Self::place());
         if deleted {
             inspector.nothing_lost(&self.told.lock().unwrap(), &self.cloud, &Self::place());
         }

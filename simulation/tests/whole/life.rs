@@ -100,8 +100,12 @@ impl Scenario {
             }
         }
         if dies.is_some_and(|it| it.fate == Fate::Late) {
+            let before = world.requests().len();
             world.deliver();
             tokio::time::sleep(Duration::from_secs(60)).await;
+            let mut acted = world.requests().split_off(before);
+            acted.retain(|name| !only_reads(name) && !name.contains("/leases"));
+            assert!(acted.is_empty(), "one that leads no more goes on: {acted:?}");
         }
         world.check();
         (self.end)(&world);

@@ -10,6 +10,7 @@ mod proxy;
 mod reads;
 mod refusals;
 mod scenarios;
+#[path = "../common/servers.rs"]
 mod servers;
 mod transcoding;
 mod world;

@@ -2,7 +2,10 @@
 
 use crate::world::World;
 use rstest::rstest;
-use simulation::wire::{Break, Fate};
+use simulation::{
+    kubernetes::{Effect, request::Verb, resource::JOBS},
+    wire::{Break, Fate},
+};
 use std::{collections::BTreeSet, time::Duration};
 
 const SPEC: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
@@ -47,6 +50,26 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
 #[tokio::test(start_paused = true)]
 async fn each_clip_has_one_job_where_the_operator_dies_at_some_requests() {
     die_at(|at| at % 16 == 5).await;
+}
+
+/// The API server makes a Job, its answer is lost, and the watch does not show it for a while: the Job's name, which
+/// its work decides, keeps a second one from being made.
+#[tokio::test(start_paused = true)]
+async fn a_job_of_which_nothing_was_heard_is_not_made_twice() {
+    let world = World::new(None);
+    world.apply(SPEC);
+    world.settled().await;
+    world.cluster.set_watch_lag(Duration::from_secs(60));
+    let mut lost = 0;
+    world.cluster.set_fault(move |request| {
+        let is_made = request.verb == Verb::Create && request.resource == JOBS && lost < 3;
+        lost += usize::from(is_made);
+        is_made.then_some(Effect::CutReply)
+    });
+    world.upload("clip.mp4");
+    world.until("done", |world| world.messages() == 0).await;
+    let made = world.jobs_made();
+    assert_eq!(made.len(), 1, "{made:#?}");
 }
 
 #[rstest]

@@ -1,6 +1,10 @@
 //! A world with an operator that is started again whenever it dies.
 
-use crate::{invariants::Watched, scenarios, servers::Servers};
+use crate::{
+    invariants::Watched,
+    scenarios,
+    servers::{Carrier, Servers},
+};
 use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -67,6 +71,16 @@ impl Frozen {
     }
 }
 
+impl Carrier for Wire {
+    async fn carry<T: Send + 'static>(
+        &self,
+        name: String,
+        talk: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        self.converse(name, talk).await
+    }
+}
+
 /// A transcoding that ends well.
 pub fn well() -> Run {
     Run { lasts: SignedDuration::from_secs(10), exit: Exit::Code { code: 0, message: String::new() } }
@@ -122,7 +136,7 @@ impl World {
     pub fn operator(&self, identity: &str, wire: &Wire) -> Controller {
         let (client, metrics) = (self.cluster.client_on(wire), Metrics::default());
         let config = self.cloud.sdk_config_on(wire, REGION);
-        let postgres = Postgres::by(Servers::new(&self.cloud, wire));
+        let postgres = Postgres::by(Servers::new(&self.cloud, wire.clone()));
         let accounts = Accounts::with_config(client.clone(), metrics.clone(), config);
         let clock = surroundings::Clock::starting_at(self.epoch);
         let replica = Replica {

@@ -1,12 +1,9 @@
 //! The way to the simulated PostgreSQL servers.
 
 use futures::future::BoxFuture;
-use simulation::{
-    aws::{
-        ACCOUNT, Cloud, Place, Region,
-        rds::{NoSession, Session},
-    },
-    wire::Wire,
+use simulation::aws::{
+    ACCOUNT, Cloud, Place, Region,
+    rds::{NoSession, Session},
 };
 use streaming_operator::{
     apply::{
@@ -16,15 +13,25 @@ use streaming_operator::{
     plan::rds::drill::Answer,
 };
 
-/// The servers of a cloud, over a wire.
-pub struct Servers {
-    cloud: Cloud,
-    wire: Wire,
+/// What carries conversations between an operator and a server.
+pub trait Carrier: Send + Sync + 'static {
+    /// None: nothing was answered.
+    fn carry<T: Send + 'static>(
+        &self,
+        name: String,
+        talk: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = Option<T>> + Send;
 }
 
-impl Servers {
-    pub fn new(cloud: &Cloud, wire: &Wire) -> Self {
-        Self { cloud: cloud.clone(), wire: wire.clone() }
+/// The servers of a cloud, by that way.
+pub struct Servers<C> {
+    cloud: Cloud,
+    carrier: C,
+}
+
+impl<C: Carrier> Servers<C> {
+    pub fn new(cloud: &Cloud, carrier: C) -> Self {
+        Self { cloud: cloud.clone(), carrier }
     }
 
     /// Acts on the region that the server's name tells.
@@ -39,7 +46,7 @@ impl Servers {
         let region = host.rsplit('.').nth(3).unwrap_or_default().to_owned();
         let place = Place { account: ACCOUNT.to_owned(), region };
         let name = format!("postgres: {what}");
-        let asked = self.wire.converse(name, async move { cloud.with(&place, act) }).await;
+        let asked = self.carrier.carry(name, async move { cloud.with(&place, act) }).await;
         asked.unwrap_or(Err(NoSession::Unreachable)).map_err(|why| match why {
             NoSession::Unreachable => {
                 LoginError::Unreachable { host, port: server.port, message: "no answer".to_owned() }
@@ -67,7 +74,7 @@ pub fn session<'a>(server: &'a Server, login: &'a Login) -> Session<'a> {
     }
 }
 
-impl Sessions for Servers {
+impl<C: Carrier> Sessions for Servers<C> {
     fn set<'a>(
         &'a self,
         server: &'a Server,
