@@ -87,10 +87,10 @@ fn forms(raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     forms.push(("in a URL", percent.to_lowercase().into_bytes()));
     forms.push(("in a URL", percent.into_bytes()));
     if let Ok(text) = std::str::from_utf8(raw) {
-        let json = serde_json::to_string(text).unwrap_or_default();
-        forms.push(("in JSON", json.trim_matches('"').as_bytes().to_vec()));
-        forms.push(("in JSON in JSON", json.trim_matches('"').escape_default().to_string().into_bytes()));
-        forms.push(("in JSON", json.trim_matches('"').replace('/', "\\/").into_bytes()));
+        let json = in_json(text);
+        forms.push(("in JSON in JSON", in_json(&json).into_bytes()));
+        forms.push(("in JSON", json.replace('/', "\\/").into_bytes()));
+        forms.push(("in JSON", json.into_bytes()));
     }
     let hexadecimal: String = raw.iter().map(|byte| format!("{byte:02x}")).collect();
     forms.push(("in hexadecimal", hexadecimal.into_bytes()));
@@ -101,6 +101,12 @@ fn forms(raw: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
     }
     forms.retain(|(_, pattern)| pattern.len() >= SHORTEST);
     forms
+}
+
+/// A text as it stands between the quotes of a string.
+fn in_json(text: &str) -> String {
+    let quoted = serde_json::Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 /// The characters of a base64 text that tell of the value alone, where so many bytes (modulo 3) stand before it.
