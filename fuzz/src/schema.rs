@@ -12,7 +12,6 @@ const MOST_ENTRIES: usize = 3;
 
 /// Values that the schema accepts, as far as it says so by types, bounds, choices and patterns. CEL rules are
 /// not looked at.
-#[must_use]
 pub fn values(schema: &Value) -> BoxedStrategy<Value> {
     if let Some(choices) = schema["enum"].as_array() {
         return prop::sample::select(choices.clone()).boxed();
@@ -93,6 +92,11 @@ fn string(schema: &Value) -> BoxedStrategy<Value> {
     let least = schema["minLength"].as_u64().unwrap_or(0);
     let most = schema["maxLength"].as_u64().unwrap_or(u64::MAX);
     let fits = move |text: &String| (least..=most).contains(&(text.chars().count() as u64));
+    if schema["format"] == "date-time" {
+        return (2000..2100, 1..=28_u8, 0..24_u8)
+            .prop_map(|(year, day, hour)| format!("{year}-02-{day:02}T{hour:02}:59:00Z").into())
+            .boxed();
+    }
     if let Some(pattern) = schema["pattern"].as_str() {
         let pattern = pattern.trim_start_matches('^').trim_end_matches('$');
         let texts = string_regex(pattern).expect("the patterns of the CRD are regular expressions");

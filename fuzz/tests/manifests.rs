@@ -27,7 +27,8 @@ static STORED: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
     for folder in ["examples", "e2e/tests/crd_corpus/valid", "e2e/tests/crd_corpus/wrong_change"] {
         for file in files(&root.join(folder)) {
             let documents: Vec<Value> =
-                serde_saphyr::from_multiple(&fs::read_to_string(&file).unwrap()).unwrap();
+                serde_saphyr::from_multiple(&fs::read_to_string(&file).expect("what the test itself wrote"))
+                    .expect("what the test itself wrote");
             let of_ours = documents.into_iter().filter(|document| document["kind"] == "StreamingPlatform");
             platforms.extend(of_ours.map(|document| (file.display().to_string(), document)));
         }
@@ -37,12 +38,15 @@ static STORED: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
 });
 
 static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
-    let mut crd = serde_json::to_value(StreamingPlatform::crd()).unwrap();
+    let mut crd = serde_json::to_value(StreamingPlatform::crd()).expect("what the test itself wrote");
     crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].take()
 });
 
 fn files(folder: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(folder)
+        .expect("what the test itself wrote")
+        .map(|entry| entry.expect("what the test itself wrote").path())
+        .collect();
     files.sort();
     files
 }
@@ -126,10 +130,11 @@ fn refusal_holds(error: &PreviewError) -> Result<(), TestCaseError> {
 fn round_trip(stored: &Value) -> Result<StreamingPlatform, TestCaseError> {
     let read: StreamingPlatform = serde_json::from_value(stored.clone())
         .map_err(|error| TestCaseError::fail(format!("is accepted and can't be read: {error}")))?;
-    let written = serde_json::to_value(&read).unwrap();
+    let written = serde_json::to_value(&read).expect("what the test itself wrote");
     prop_assert_eq!(lost(&stored["spec"], &written["spec"], are_one_duration), Vec::<String>::new());
-    let again: StreamingPlatform = serde_json::from_value(written.clone()).unwrap();
-    let again = serde_json::to_value(&again).unwrap();
+    let again: StreamingPlatform =
+        serde_json::from_value(written.clone()).expect("what the test itself wrote");
+    let again = serde_json::to_value(&again).expect("what the test itself wrote");
     prop_assert_eq!(lost(&written, &again, are_one_duration), Vec::<String>::new());
     prop_assert_eq!(lost(&again, &written, are_one_duration), Vec::<String>::new());
     Ok(read)
@@ -161,7 +166,7 @@ proptest! {
 
     #[test]
     fn a_damaged_file_is_planned_or_refused(
-        file in text::damaged(prop::sample::select(stored()).prop_map(|it| serde_saphyr::to_string(&it).unwrap())),
+        file in text::damaged(prop::sample::select(stored()).prop_map(|it| serde_saphyr::to_string(&it).expect("what the test itself wrote"))),
     ) {
         let answer = preview("platform.yaml", &file, &settings());
         if let Err(error) = answer {

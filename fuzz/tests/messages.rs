@@ -78,8 +78,8 @@ fn request_holds(request: &Request) -> Result<(), TestCaseError> {
     prop_assert!(!bucket.is_empty() && (1..=1024).contains(&key.len()) && !key.contains('\0'));
     prop_assert!(version_id.as_ref().is_none_or(|version| !version.is_empty()));
     prop_assert!(request.profile.as_ref().is_none_or(|profile| profile.check().is_ok()));
-    let json = serde_json::to_string(request).unwrap();
-    let kept: Request = serde_json::from_str(&json).unwrap();
+    let json = serde_json::to_string(request).expect("what the test itself wrote");
+    let kept: Request = serde_json::from_str(&json).expect("what the test itself wrote");
     prop_assert_eq!(&kept, request, "the Job's annotation holds another request");
     prop_assert_eq!(kept.identity(), request.identity());
     Ok(())
@@ -102,7 +102,13 @@ fn event() -> OutcomeEvent {
         explicit_id: Some("again-1".into()),
     };
     let identity = Work::Explicit { id: "again-1".into() }.identity();
-    OutcomeEvent::new("media", "demo", identity, "2026-11-21T03:00:00Z".parse().unwrap(), data)
+    OutcomeEvent::new(
+        "media",
+        "demo",
+        identity,
+        "2026-11-21T03:00:00Z".parse().expect("what the test itself wrote"),
+        data,
+    )
 }
 
 fn job_record() -> Value {
@@ -121,8 +127,11 @@ fn job_record() -> Value {
 macro_rules! reads_back {
     ($type:ty, $text:expr) => {
         if let Ok(read) = serde_json::from_str::<$type>($text) {
-            let written = serde_json::to_string(&read).unwrap();
-            prop_assert_eq!(serde_json::from_str::<$type>(&written).unwrap(), read);
+            let written = serde_json::to_string(&read).expect("what the test itself wrote");
+            prop_assert_eq!(
+                serde_json::from_str::<$type>(&written).expect("what the test itself wrote"),
+                read
+            );
         }
     };
 }
@@ -189,7 +198,7 @@ proptest! {
 
     #[test]
     fn what_services_say_to_each_other_reads_back_as_it_was_written(
-        text in damaged(broken(vec![serde_json::to_value(event()).unwrap(), job_record(), json!({
+        text in damaged(broken(vec![serde_json::to_value(event()).expect("what the test itself wrote"), job_record(), json!({
             "identity": "abcdefghijklmnopqrst", "attempt": 1, "stage": "Encoding", "percent": 40,
             "updatedAt": "2026-11-21T03:00:00Z"
         })], 3).prop_map(|it| it.to_string())),
@@ -203,7 +212,7 @@ proptest! {
     #[test]
     fn a_job_with_broken_annotations_and_pods_is_read_or_left_alone(
         job in broken(vec![job(
-            &serde_json::to_value(request()).unwrap(),
+            &serde_json::to_value(request()).expect("what the test itself wrote"),
             r#"{"reason":"CANCELLED","message":"m","permanent":true}"#,
             r#"[{"messageId":"m","receiptHandle":"h","receivedAt":"2026-11-21T03:00:00Z"}]"#,
         )], 3),
