@@ -53,8 +53,8 @@ sbom: ## what is in the images that were built last, and what they were made of
 mutations: ## faults that are put into the operator, each of which a test must notice
 	@e2e/mutations/run.py
 
-bench-queue: ## message to Job, against a bare long poll and create; needs the demo
-	@e2e/bench-queue.sh
+bench-queue: ## message to Job, against a bare long poll and create, and KEDA; BENCH="--sides bare,operator"
+	@e2e/bench-scale.sh queue $(BENCH)
 
 bench-converge: ## platforms created at once, against a bare client; BENCH="--platforms 1000"
 	@e2e/bench-scale.sh converge $(BENCH)

@@ -9,6 +9,13 @@ go_version() {
     "$E2E_DIR/tools/$1/go.mod"
 }
 
+# module_dir MODULE PATH: the source of a Go module that the module pins, in Go's own cache.
+module_dir() {
+  cd "$E2E_DIR/tools/$1"
+  go mod download "$2"
+  go list -mod=readonly -m -f '{{.Dir}}' "$2"
+}
+
 KUBERNETES_VERSION=$(go_version kubernetes k8s.io/kubernetes)
 export KUBERNETES_VERSION
 

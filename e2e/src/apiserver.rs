@@ -152,6 +152,12 @@ impl ApiServer {
         self.kubeconfig(OPERATOR)
     }
 
+    /// The kubeconfig of a process with the administrator's rights.
+    #[must_use]
+    pub fn admin_kubeconfig(&self) -> PathBuf {
+        self.kubeconfig(ADMIN)
+    }
+
     /// Where the logs of the processes are, and what else the server needs; it goes with the server.
     #[must_use]
     pub fn directory(&self) -> &Path {

@@ -11,12 +11,13 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-/// Runs a program until standard input ends, which it does when this process is gone, even by SIGKILL; or until
-/// Ctrl-C, which ends `cat`. Then what it started itself and left goes, too: it has a process group of its own.
+/// Runs a program until standard input ends, which it does when this process is gone, even by SIGKILL; or until a
+/// signal to all of this process group, such as Ctrl-C, which ends `cat`. Then what the program started itself and left
+/// goes, too: it has a process group of its own. SIGKILL to all of this group leaves the kernel to end the program.
 const UNTIL_PARENT_ENDS: &str = r#"
 signal=$1 remove=$2; shift 2
-trap : INT
-setsid "$@" </dev/null & pid=$!
+trap : HUP INT TERM
+setsid setpriv --pdeathsig KILL "$@" </dev/null & pid=$!
 cat >/dev/null
 kill -s $signal $pid 2>/dev/null
 wait $pid 2>/dev/null
@@ -89,18 +90,22 @@ impl Program {
     pub fn start(self, directory: &Path, name: &str) -> Result<Guard> {
         let log = directory.join(format!("{name}.log"));
         let output = File::create(&log)?;
-        let child = Command::new("sh")
+        let mut command = self.command();
+        command.stdout(output.try_clone()?).stderr(output);
+        let child = command.spawn().with_context(|| format!("can't start {name}"))?;
+        Ok(Guard { child, log })
+    }
+
+    fn command(self) -> Command {
+        let mut command = Command::new("sh");
+        command
             .args(["-c", UNTIL_PARENT_ENDS, "sh", self.signal])
             .arg(self.remove.unwrap_or_default())
-            .arg(&self.path)
+            .arg(self.path)
             .args(self.args)
             .envs(self.environment)
-            .stdin(Stdio::piped())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            .spawn()
-            .with_context(|| format!("can't start {name}"))?;
-        Ok(Guard { child, log })
+            .stdin(Stdio::piped());
+        command
     }
 }
 
@@ -153,4 +158,41 @@ impl Drop for Guard {
 /// When there is none.
 pub fn free_port() -> io::Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{
+        io::{BufRead, BufReader},
+        os::unix::process::CommandExt,
+    };
+
+    /// Sends the signal to the whole process group of a program's shell. Whether the program lives on, and whether its
+    /// directory is still there.
+    fn after(signal: &str) -> (bool, bool) {
+        let directory = tempfile::tempdir().unwrap();
+        let program = Program::new("NO_SUCH_VARIABLE", "sh").unwrap().removing(directory.path());
+        let program = program.args(["-c".into(), "echo started; sleep 5; echo left".into()]);
+        let mut group = program.command().process_group(0).stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(group.stdout.take().unwrap()).lines();
+        assert_eq!(lines.next().unwrap().unwrap(), "started");
+        let kill = Command::new("kill").args(["-s", signal, "--", &format!("-{}", group.id())]).status();
+        assert!(kill.unwrap().success());
+        group.wait().unwrap();
+        // Its output ends when all are gone who could write.
+        (lines.next().is_some(), directory.path().exists())
+    }
+
+    #[test]
+    fn a_program_ends_with_the_process_group_that_started_it() {
+        for signal in ["HUP", "INT", "TERM"] {
+            assert_eq!(after(signal), (false, false), "after SIG{signal}");
+        }
+        assert_eq!(
+            after("KILL"),
+            (false, true),
+            "after SIGKILL, which leaves nobody to remove the directory"
+        );
+    }
 }

@@ -44,6 +44,14 @@ pub struct Change {
 }
 
 impl Account {
+    /// Any is taken.
+    pub const SECRET_KEY: &str = "secret";
+
+    /// The access key by which a call is one of the account of that number.
+    pub fn access_key(number: usize) -> String {
+        format!("{:012}", number + 1)
+    }
+
     /// Serves so many.
     ///
     /// # Errors

@@ -2,14 +2,12 @@
 
 use crate::{
     fleet::{self, Watch},
+    messages::{self, Message},
     report::{self, percentile, say, table},
     usage::load,
     world::{Operator, World},
 };
 use anyhow::{Context, Result, ensure};
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_sqs::{config::Credentials, types::SendMessageBatchRequestEntry};
-use contract::{job::Source, message::ExplicitMessage};
 use k8s_openapi::api::batch::v1::Job;
 use kube::{
     Api, ResourceExt,
@@ -22,8 +20,6 @@ use std::{
 };
 use streaming_operator::api::{StreamingPlatform, names::LABEL_IDENTITY};
 
-/// Most messages that one call sends.
-const BATCH: usize = 10;
 /// The least that the drain rate may be of the slots' own limit.
 const LEAST: f64 = 0.8;
 /// How often the memory is looked at.
@@ -75,17 +71,9 @@ pub async fn run(args: Args) -> Result<()> {
 
 /// A platform with transcoding only, which is suspended. Gives the URL of its queue.
 async fn platform(world: &World, args: &Args) -> Result<String> {
+    let transcoding = json!({"maxConcurrentJobs": args.slots, "queue": {"visibilityTimeout": "1m"}});
+    let queue = fleet::create_queue(world, transcoding).await?;
     let mut watch = Watch::start(Api::<StreamingPlatform>::all(world.client.clone()));
-    let manifest = json!({
-        "apiVersion": "streamingplatform.dev/v1alpha1", "kind": "StreamingPlatform",
-        "metadata": {"name": fleet::name(0), "namespace": fleet::namespace(0, world)},
-        "spec": {
-            "aws": fleet::aws(0, world),
-            "transcoding": {"maxConcurrentJobs": args.slots, "queue": {"visibilityTimeout": "1m"}},
-        },
-    });
-    fleet::create(&world.client, manifest).await?;
-    watch.until(1, fleet::is_ready).await?;
     let api = Api::<StreamingPlatform>::namespaced(world.client.clone(), &fleet::namespace(0, world));
     let stop = Patch::Merge(json!({"spec": {"suspend": true}}));
     let platform = api.patch(&fleet::name(0), &PatchParams::default(), &stop).await?;
@@ -93,37 +81,20 @@ async fn platform(world: &World, args: &Args) -> Result<String> {
     let generation = platform.metadata.generation;
     loop {
         let (_, platform) = watch.next().await.context("a suspended platform")?;
-        let status = platform.status.unwrap_or_default();
-        if status.observed_generation == generation {
-            return status.transcoding.and_then(|it| it.queue_url).context("the platform has no queue");
+        if platform.status.is_some_and(|status| status.observed_generation == generation) {
+            return Ok(queue);
         }
     }
 }
 
 /// Sends the messages. Gives the place of each by its identity.
 async fn fill(world: &World, queue: &str, messages: usize) -> Result<HashMap<String, usize>> {
-    let config = aws_config::defaults(BehaviorVersion::latest())
-        .region(Region::new(crate::accounts::REGION))
-        .endpoint_url(&world.accounts[0].url)
-        .credentials_provider(Credentials::new(format!("{:012}", 1), "secret", None, None, "bench"));
-    let sqs = aws_sdk_sqs::Client::new(&config.load().await);
-    let mut places = HashMap::new();
-    let mut bodies = Vec::new();
-    for place in 0..messages {
-        let source = Source { bucket: "bench".into(), key: format!("clip-{place}.mp4"), version_id: None };
-        let message = ExplicitMessage::for_source(source);
-        places.insert(message.identity().to_string(), place);
-        bodies.push(serde_json::to_string(&message)?);
+    let sqs = world.sqs().await;
+    let all = (0..messages).map(Message::of_clip).collect::<Result<Vec<_>>>()?;
+    for batch in all.chunks(messages::BATCH) {
+        messages::send(&sqs, queue, batch).await?;
     }
-    for batch in bodies.chunks(BATCH) {
-        let entries = batch.iter().enumerate().map(|(index, body)| {
-            SendMessageBatchRequestEntry::builder().id(index.to_string()).message_body(body).build()
-        });
-        let entries = entries.collect::<Result<Vec<_>, _>>()?;
-        let sent = sqs.send_message_batch().queue_url(queue).set_entries(Some(entries)).send().await?;
-        ensure!(sent.failed().is_empty(), "messages were not sent: {:?}", sent.failed());
-    }
-    Ok(places)
+    Ok(all.into_iter().enumerate().map(|(place, message)| (message.identity, place)).collect())
 }
 
 async fn drain(

@@ -1,6 +1,9 @@
 //! Platforms: whole ones, with all services, a queue and buckets; database and cache are outside.
 
-use crate::{accounts::REGION, world::World};
+use crate::{
+    accounts::{Account, REGION},
+    world::World,
+};
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt, stream};
 use k8s_openapi::api::core::v1::{Namespace, Secret};
@@ -51,7 +54,10 @@ pub async fn prepare(world: &World) -> Result<()> {
         namespaces.create(&PostParams::default(), &namespace).await?;
         let secrets: Api<Secret> = Api::namespaced(world.client.clone(), &name);
         for (secret, data) in [
-            ("aws", json!({"accessKeyID": format!("{:012}", index + 1), "secretAccessKey": "secret"})),
+            (
+                "aws",
+                json!({"accessKeyID": Account::access_key(index), "secretAccessKey": Account::SECRET_KEY}),
+            ),
             ("postgres", json!({"uri": "postgres://media:secret@db.example.com/media"})),
             ("redis", json!({"uri": "rediss://cache.example.com"})),
         ] {
@@ -96,6 +102,27 @@ pub async fn create(client: &Client, manifest: Value) -> Result<StreamingPlatfor
         Api::namespaced(client.clone(), &platform.namespace().unwrap_or_default());
     let name = platform.name_any();
     api.create(&PostParams::default(), &platform).await.with_context(|| format!("create {name}"))
+}
+
+/// Creates the first platform, with transcoding only, and waits until it is Ready. Gives the URL of its queue.
+///
+/// # Errors
+/// When the API server refuses, or nothing happens for [`PATIENCE`].
+pub async fn create_queue(world: &World, transcoding: Value) -> Result<String> {
+    let mut watch = Watch::start(Api::<StreamingPlatform>::all(world.client.clone()));
+    let manifest = json!({
+        "apiVersion": "streamingplatform.dev/v1alpha1", "kind": "StreamingPlatform",
+        "metadata": {"name": name(0), "namespace": namespace(0, world)},
+        "spec": {"aws": aws(0, world), "transcoding": transcoding},
+    });
+    create(&world.client, manifest).await?;
+    loop {
+        let (_, platform) = watch.next().await.context("a platform that is Ready")?;
+        if is_ready(&platform) {
+            let transcoding = platform.status.and_then(|status| status.transcoding);
+            return transcoding.and_then(|it| it.queue_url).context("the platform has no queue");
+        }
+    }
 }
 
 /// Creates the platforms of these numbers, so many at a time.

@@ -1,7 +1,13 @@
 //! What a run works in: a Kubernetes with played nodes, AWS accounts, and an operator or none.
 
-use crate::{accounts::Account, audit, usage::Usage};
+use crate::{
+    accounts::{Account, REGION},
+    audit,
+    usage::Usage,
+};
 use anyhow::{Context, Result};
+use aws_config::{BehaviorVersion, Region};
+use aws_sdk_sqs::config::Credentials;
 use e2e::{
     apiserver::{ApiServer, Nodes},
     kind::{Check, eventually},
@@ -46,6 +52,16 @@ impl World {
             _nodes: nodes,
             server,
         })
+    }
+
+    /// SQS of the first account.
+    pub async fn sqs(&self) -> aws_sdk_sqs::Client {
+        let keys = Credentials::new(Account::access_key(0), Account::SECRET_KEY, None, None, "bench");
+        let config = aws_config::defaults(BehaviorVersion::latest())
+            .region(Region::new(REGION))
+            .endpoint_url(&self.accounts[0].url)
+            .credentials_provider(keys);
+        aws_sdk_sqs::Client::new(&config.load().await)
     }
 
     /// Starts the operator with so many platforms at a time, and waits until it leads.

@@ -28,9 +28,11 @@ use uuid::Uuid;
 
 /// How long a dependency may take to start on a busy machine.
 const START_DEADLINE: Duration = Duration::from_secs(60);
-/// Runs a command in the background until standard input ends, then ends it and clears its directory away.
+/// Runs a command in the background until standard input ends, or until a signal to all of this process group, such as
+/// Ctrl-C, which ends `cat`. Then it ends the command and clears its directory away.
 const KEEPER: &str = r#"
 dir=$1; shift
+trap : HUP INT TERM
 "$@" </dev/null >"$dir/log" 2>&1 &
 cat >/dev/null
 kill -INT $!

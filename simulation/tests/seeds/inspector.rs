@@ -29,6 +29,8 @@ struct Work {
     completed: u32,
     /// Jobs that failed for good.
     failed: u32,
+    /// The fewest attempts that any spec of its platform admitted.
+    attempts: u64,
     /// Whether one of them said that no other attempt would do better.
     is_broken: bool,
     /// Whether a Job of it was deleted: what it stood for may be forgotten.
@@ -186,6 +188,10 @@ impl Inspector {
                     broken.push(format!("{} was made for work that was done", key.name));
                 }
                 work.active.insert(key.name.clone());
+                let uid = owner(job);
+                let specs = self.specs.iter().filter(|((of, _), _)| of == uid).map(|(_, spec)| spec);
+                let attempts = specs.filter_map(|spec| spec.pointer("/transcoding/maxAttempts")?.as_u64());
+                work.attempts = attempts.min().unwrap_or(1);
             }
             (_, None) => {
                 work.active.remove(&key.name);
@@ -258,10 +264,10 @@ impl Inspector {
     }
 
     /// Whether a dead-lettered work failed as often as it may, or for good.
-    pub fn may_be_dead(&self, identity: &str, attempts: u32) -> bool {
-        self.works
-            .get(identity)
-            .is_some_and(|work| work.is_broken || work.is_forgotten || work.failed >= attempts)
+    pub fn may_be_dead(&self, identity: &str) -> bool {
+        self.works.get(identity).is_some_and(|work| {
+            work.is_broken || work.is_forgotten || u64::from(work.failed) >= work.attempts
+        })
     }
 }
 

@@ -291,7 +291,7 @@ fn dead_letters(world: &World) -> Vec<String> {
         if inspector.done.contains(clip) {
             broken.push(format!("{clip} is done and dead-lettered"));
         }
-        if !inspector.may_be_dead(&identity.unwrap_or_default(), 1) {
+        if !inspector.may_be_dead(&identity.unwrap_or_default()) {
             broken.push(format!("{clip} was given up too early: {letter:?}"));
         }
     }

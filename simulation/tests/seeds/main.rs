@@ -18,7 +18,7 @@ use soak::live;
 /// Seeds that found a bug once. Today's generator makes other lives of them: tests of their own guard the bugs.
 const FOUND: &[u64] = &[103, 118, 127, 134, 20_012, 20_038, 20_133];
 /// How many seeds `make test` lives.
-const SOME: u64 = 40;
+const SOME: u64 = 200;
 
 /// One life in this process: of `SEED`, with its trace to the file `TRACE` and its report as JSON to `REPORT`.
 #[test]
