@@ -1,6 +1,6 @@
 # Entry points. What they do is in e2e/*.sh; `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: bench-api bench-backlog bench-converge bench-edit bench-plot bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults soak mutations
+.PHONY: bench-api bench-backlog bench-converge bench-edit bench-plot bench-queue bench-transcode help demo demo-info demo-down test lint unit fmt generate e2e-up e2e-test e2e-down faults soak mutations fuzz sbom
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,12 @@ faults: ## the operator dies at each request in a simulated world; then a cluste
 
 soak: ## random lives of the operator, until stopped; SEEDS=n ends it, SEED=n says where to begin
 	@e2e/test.sh soak
+
+fuzz: ## hostile inputs for every parser, CASES=n of each kind
+	@e2e/test.sh fuzz
+
+sbom: ## what is in the images that were built last, and what they were made of
+	@e2e/sbom.sh
 
 mutations: ## faults that are put into the operator, each of which a test must notice
 	@e2e/mutations/run.py

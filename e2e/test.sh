@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
 # `make test`: lints, generated files, unit, golden and API-server tests, the application in a browser, and the
 # whole on a kind cluster. That one is the environment `test`, which a demo may run beside; it stays up for the
-# next run until `make e2e-down`. Parts by name: `test.sh lint`, `unit`, `cluster`, and `faults` and `soak`, which
-# `all` does without; `generate` writes what is generated.
+# next run until `make e2e-down`. Parts by name: `test.sh lint`, `unit`, `cluster`, and `faults`, `soak` and
+# `fuzz`, which `all` does without; `generate` writes what is generated.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib/load.sh"
-. "$E2E_DIR/lib/cargo-tools.sh"
 . "$E2E_DIR/lib/checks.sh"
 cd "$REPO_DIR"
 
@@ -60,6 +59,8 @@ faults() {
 # It says itself how far it is.
 soak() { soak_tests; }
 
+fuzz() { suite "Rust: fuzzers" "^test result" fuzz_tests; }
+
 cluster() {
   ensure_cargo_tools "$FAKECLOUD_TOOL"
   environment_lock test
@@ -67,8 +68,10 @@ cluster() {
   ((KEPT == 0)) || return 0
   engine_use
   environment test
+  canary_start
   suite "Rust: kind cluster" "Summary|tests? run" cluster_tests
   suite "browser: platform" "^(# |ℹ )pass" browser_platform_tests
+  suite "secrets canary" "values of Secrets" canary_check
 }
 
 prepare_checks
@@ -78,7 +81,7 @@ case ${1:-all} in
     unit
     cluster
     ;;
-  lint | unit | cluster | faults | soak) "$1" ;;
+  lint | unit | cluster | faults | soak | fuzz) "$1" ;;
   generate)
     step "generate" generate
     step "lives of the examples" generate_lives

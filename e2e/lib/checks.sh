@@ -5,6 +5,12 @@ CHART=$REPO_DIR/charts/streaming-operator
 WEB=$REPO_DIR/services/frontend/web
 BROWSER=$E2E_DIR/browser
 RDS_CA=$E2E_DIR/tools/rds-ca
+# What compiling fakecloud takes, and the server behind its caches; the one behind its databases is there.
+MACHINE_NEEDS+="
+/usr/lib/llvm-14/lib/libclang.so libclang-dev
+/usr/bin/protoc protobuf-compiler
+/usr/bin/redis-check-rdb redis-tools
+"
 # With what `make faults` moves a clock.
 MACHINE_NEEDS+="
 /usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1 libfaketime
@@ -64,15 +70,46 @@ lint_scripts() {
   scripts | xargs shellcheck
 }
 
-# Licences, sources and duplicates are checked everywhere; advisories where their database can be fetched.
+ADVISORY_DB=https://github.com/RustSec/advisory-db
+
+# Licences, sources and duplicates are checked everywhere; advisories where their database can be fetched. Of the two
+# readers of that database, cargo deny knows which platforms are built for, and cargo audit tells of what is yanked
+# or unmaintained deep in the tree.
 lint_dependencies() {
-  local checks=(bans licenses sources)
-  if GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code https://github.com/RustSec/advisory-db HEAD >/dev/null 2>&1; then
+  local checks=(bans licenses sources) error
+  if error=$(GIT_TERMINAL_PROMPT=0 timeout 30 git ls-remote --exit-code "$ADVISORY_DB" HEAD 2>&1 >/dev/null); then
     checks+=(advisories)
+    ensure_cargo_tools "$AUDIT_TOOL"
+    check "cargo audit" cargo audit --file "$REPO_DIR/Cargo.lock"
   else
-    SKIPPED+=("cargo deny: advisories, whose database can't be reached from here")
+    SKIPPED+=("cargo audit, and the advisories of cargo deny: $ADVISORY_DB can't be reached: $(tail -n 1 <<<"$error")")
   fi
   check "cargo deny" cargo deny --locked check "${checks[@]}"
+  lint_npm
+}
+
+# npm_locks: the folders with a lock file of npm.
+npm_locks() { git -C "$REPO_DIR" ls-files '*package-lock.json' | xargs -n 1 dirname; }
+
+# npm audit says what it found, or that it could not ask: only a report counts as an answer.
+lint_npm() {
+  local folder report
+  for folder in $(npm_locks); do
+    report=$LOGS/npm-audit.$$.json
+    (cd "$REPO_DIR/$folder" && timeout 60 npm audit --package-lock-only --json >"$report" 2>/dev/null) || true
+    if jq -e .auditReportVersion "$report" >/dev/null 2>&1; then
+      check "npm audit of $folder" npm_judge "$report"
+    else
+      SKIPPED+=("npm audit of $folder: $(jq -r '.message // .error.summary // "no answer"' "$report" 2>/dev/null | head -n 1)")
+    fi
+    rm -f "$report"
+  done
+}
+
+# npm_judge REPORT: fails where a package has a vulnerability, and names it.
+npm_judge() {
+  jq -r '.vulnerabilities[] | "\(.name) \(.range): \(.severity): \([.via[] | objects | .title] | join("; "))"' "$1"
+  jq -e '.metadata.vulnerabilities.total == 0' "$1" >/dev/null
 }
 
 # kubeconform's usual schemas come from the network; ours are made of the Kubernetes module's own.
@@ -148,6 +185,9 @@ faults_tests() { cargo nextest run --locked --package simulation --test whole --
 # Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped).
 soak_tests() { cargo test --locked --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture; }
 
+# As in unit_tests, with more inputs.
+fuzz_tests() { PROPTEST_CASES=${CASES:-20000} cargo test --locked --workspace --test messages --test manifests --test jobs; }
+
 # Each writes its row of docs/faults.md. Unoptimised, they take more stack than the 2 MiB of a test's thread.
 cluster_faults_tests() {
   platform_delete
@@ -161,6 +201,28 @@ iam_test() { cargo test --locked --workspace --test iam -- --ignored; }
 cluster_tests() {
   platform_delete
   cargo nextest run --locked --workspace --no-tests fail --test 'kind_*'
+}
+
+# The canary follows the cluster from before the tests until its check, or the end of this script. The operator sends
+# it traces. What it writes down holds secrets, if only of tests.
+canary_start() {
+  local witness
+  (cd "$REPO_DIR" && cargo build --quiet --locked --workspace --bin witness)
+  witness=$(target_dir)/debug/witness
+  install -d -m 700 "$STATE/$CLUSTER/canary"
+  setpriv --pdeathsig TERM "$witness" record "$STATE/$CLUSTER/canary" "$TRACES_ADDRESS" \
+    >"$LOGS/canary.log" 2>&1 </dev/null &
+  echo $! >"$STATE/$CLUSTER/canary/pid"
+  helm upgrade streaming-operator "$REPO_DIR/charts/streaming-operator" --namespace "$OPERATOR_NAMESPACE" \
+    --reuse-values --set "otlp.endpoint=http://$TRACES_ADDRESS" --wait --timeout 3m
+}
+
+canary_check() {
+  local status=0
+  "$(target_dir)/debug/witness" check "$STATE/$CLUSTER/canary" || status=$?
+  kill "$(cat "$STATE/$CLUSTER/canary/pid")" || { cat "$LOGS/canary.log" && status=1; }
+  rm -rf "$STATE/$CLUSTER/canary"
+  return "$status"
 }
 
 web_tests() { npm --prefix "$WEB" test; }

@@ -10,13 +10,13 @@ image_dockerfile() { [[ $1 == operator ]] && echo "$REPO_DIR/Dockerfile" || echo
 
 target_dir() { echo "${CARGO_TARGET_DIR:-$REPO_DIR/target}"; }
 
-# With --workspace, here and for the tests, dependencies have the same features however little is built: with
+# cargo-auditable leaves in each binary which crates are in it, for an SBOM to find. With --workspace, here and for the tests, dependencies have the same features however little is built: with
 # --package, Cargo would compile them once for each choice of packages.
 compile_binaries() {
   local name args=()
   for name in "${IMAGE_NAMES[@]}"; do args+=(--bin "$(image_binary "$name")"); done
   cd "$REPO_DIR"
-  cargo build --locked --workspace "${args[@]}"
+  cargo auditable build --locked --workspace "${args[@]}"
 }
 
 # The web application's build is a cache entry by the hash of its sources.
@@ -54,6 +54,14 @@ stage_image() {
 
 image_base() { [[ $1 == transcoder ]] && echo "$FFMPEG_IMAGE" || echo "$DEBIAN_IMAGE"; }
 
+# image_source: the commit that the working tree is at, and whether there is more in it.
+image_source() {
+  local commit changed=false
+  commit=$(git -C "$REPO_DIR" rev-parse HEAD)
+  [[ -z $(git -C "$REPO_DIR" status --porcelain) ]] || changed=true
+  jq -n --arg commit "$commit" --argjson changed "$changed" '{commit: $commit, uncommittedChanges: $changed}'
+}
+
 # image_ref NAME: the image, with its tag, that the environment's last build made.
 image_ref() { cat "$STATE/$CLUSTER/images/$1.ref"; }
 
@@ -67,12 +75,14 @@ build_image() {
   docker image inspect "$ref" >/dev/null 2>&1 || docker build --build-arg "BASE=$base" --tag "$ref" "$dir/$name"
   old=$(cat "$dir/$name.ref" 2>/dev/null || echo "$ref")
   echo "$ref" >"$dir/$name.ref"
+  image_source >"$dir/$name.source"
   [[ $old == "$ref" ]] || docker rmi "$old" || true
 }
 
 # images_up: compiles, builds the web application, and builds every image.
 images_up() {
   local name
+  ensure_cargo_tools "$AUDITABLE_TOOL"
   step "compile the Rust workspace" compile_binaries
   [[ -e $(web_dir) ]] || step "build the web application" build_once "$(web_dir)" build_web
   step "build the images" build_images

@@ -4,6 +4,7 @@
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 . "$E2E_DIR/lib/machine.sh"
 . "$E2E_DIR/lib/tools.sh"
+. "$E2E_DIR/lib/cargo-tools.sh"
 . "$E2E_DIR/lib/engine.sh"
 . "$E2E_DIR/lib/environment.sh"
 . "$E2E_DIR/lib/emulator.sh"

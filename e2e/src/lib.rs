@@ -1,6 +1,7 @@
 //! Harness for tests against real clusters.
 
 pub mod apiserver;
+pub mod canary;
 pub mod fakecloud;
 pub mod kind;
 pub mod process;

@@ -8,11 +8,12 @@ pub(super) fn kubernetes_object(_: &mut SchemaGenerator) -> Schema {
     json_schema!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true })
 }
 
-/// A positive duration as Kubernetes writes it, such as `90s`, `10m` or `1h30m`.
+/// A positive duration as Kubernetes writes it, such as `90s`, `10m` or `1h30m`. Its digits are counted, for the parser of
+/// [`kube::core::Duration`] panics at more than 2^64 s.
 pub(super) fn duration(_: &mut SchemaGenerator) -> Schema {
     json_schema!({
         "type": "string",
         "maxLength": 32,
-        "pattern": r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$",
+        "pattern": r"^([0-9]{1,10}(\.[0-9]{1,9})?(ms|s|m|h)){1,4}$",
     })
 }

@@ -3,6 +3,7 @@
 //! S3 notifications (several records, URL-encoded keys), SNS envelopes of them, EventBridge's form (keys as
 //! they are) and explicit messages. Pure; never panics, whatever a sender writes.
 
+use super::outcome::shorten;
 use contract::{
     Identity, Profile, Work,
     job::Source,
@@ -77,7 +78,8 @@ pub enum Misunderstood {
     /// JSON of a form that is not known.
     #[error("neither an S3 notification, an SNS envelope, an EventBridge event nor a {API_VERSION} message")]
     UnknownForm,
-    /// A known form with a field missing or wrong.
+    /// A known form with a field missing or wrong. In one line of bounded length, as all that quotes the message:
+    /// it becomes an attribute of a message and a part of an event.
     #[error("{0}")]
     Field(String),
     /// Something happened to an object, but it was not created.
@@ -129,11 +131,11 @@ fn parse_object(value: &Value) -> Result<Parsed, Misunderstood> {
 
 fn explicit(value: &Value) -> Result<Parsed, Misunderstood> {
     let message: ExplicitMessage = serde_json::from_value(value.clone())
-        .map_err(|error| Misunderstood::Field(format!("explicit message: {error}")))?;
+        .map_err(|error| Misunderstood::Field(shorten(&format!("explicit message: {error}"))))?;
     if message.api_version != API_VERSION {
         return Err(Misunderstood::Field(format!(
-            "apiVersion {:?} is not known; {API_VERSION} is",
-            message.api_version
+            "apiVersion `{}` is not known; {API_VERSION} is",
+            shorten(&message.api_version)
         )));
     }
     if let Some(id) = &message.id
@@ -158,7 +160,7 @@ fn explicit(value: &Value) -> Result<Parsed, Misunderstood> {
 fn notification(record: &Value) -> Result<Parsed, Misunderstood> {
     let name = record["eventName"].as_str().ok_or_else(|| field("Records[].eventName"))?;
     if !name.starts_with("ObjectCreated:") && !name.starts_with("s3:ObjectCreated:") {
-        return Err(Misunderstood::NotCreated(name.chars().take(MAX_ID).collect()));
+        return Err(Misunderstood::NotCreated(shorten(name)));
     }
     let s3 = &record["s3"];
     let encoded = s3["object"]["key"].as_str().ok_or_else(|| field("Records[].s3.object.key"))?;
@@ -172,7 +174,7 @@ fn notification(record: &Value) -> Result<Parsed, Misunderstood> {
 fn event_bridge(value: &Value) -> Result<Parsed, Misunderstood> {
     let kind = value["detail-type"].as_str().ok_or_else(|| field("detail-type"))?;
     if kind != "Object Created" {
-        return Err(Misunderstood::NotCreated(kind.chars().take(MAX_ID).collect()));
+        return Err(Misunderstood::NotCreated(shorten(kind)));
     }
     let detail = &value["detail"];
     let key = detail["object"]["key"].as_str().ok_or_else(|| field("detail.object.key"))?.to_owned();
@@ -235,16 +237,16 @@ impl Places {
     pub fn admit(&self, request: &Request) -> Result<(), Misunderstood> {
         let Source { bucket, key, .. } = &request.source;
         if *bucket == self.output_bucket && key.starts_with(&self.output_prefix) {
-            return Err(Misunderstood::OutOfPlace(format!(
+            return Err(Misunderstood::OutOfPlace(shorten(&format!(
                 "s3://{bucket}/{key} lies where outputs go; its output would be transcoded again and again"
-            )));
+            ))));
         }
         let inside = *bucket == self.input_bucket && key.starts_with(&self.input_prefix);
         if request.from_event && !inside {
-            return Err(Misunderstood::OutOfPlace(format!(
+            return Err(Misunderstood::OutOfPlace(shorten(&format!(
                 "s3://{bucket}/{key} lies outside of the input s3://{}/{}",
                 self.input_bucket, self.input_prefix
-            )));
+            ))));
         }
         Ok(())
     }
@@ -350,6 +352,22 @@ mod tests {
     fn a_wrong_explicit_message_names_the_field(#[case] body: Value, #[case] expected: &str) {
         let error = parse(&body.to_string()).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
+    }
+
+    /// It becomes an attribute of the copy on the dead-letter queue and a part of an event, both of bounded size.
+    #[test]
+    fn a_refusal_is_one_short_line_whatever_it_quotes() {
+        let long = format!("a\n{}", "\u{202e}".repeat(MAX_BODY / 4));
+        let source = json!({"bucket": "in", "key": "a"});
+        for body in [
+            json!({"apiVersion": API_VERSION, "source": source, (long.clone()): 1}),
+            json!({"apiVersion": long, "source": source}),
+            json!({"Records": [{"eventName": long}]}),
+            json!({"source": "aws.s3", "detail-type": long, "detail": {}}),
+        ] {
+            let why = parse(&body.to_string()).unwrap_err().to_string();
+            assert!(why.chars().count() < 1200 && !why.contains('\n'), "{} characters", why.chars().count());
+        }
     }
 
     #[test]

@@ -177,7 +177,7 @@ fn transient(reason: Reason, message: &str) -> Failure {
 }
 
 /// One line of bounded length, without control characters.
-fn shorten(text: &str) -> String {
+pub(super) fn shorten(text: &str) -> String {
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     let line: String = line.chars().filter(|c| !c.is_control()).collect();
     match line.char_indices().nth(MAX_MESSAGE) {

@@ -15,9 +15,11 @@ use crate::{
     validate::{refusals, resolve},
 };
 use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{CustomResourceExt, Resource, ResourceExt};
+use serde::Deserialize;
 use serde_json::{Value, json};
-use std::{collections::BTreeSet, fmt::Write};
+use std::{collections::BTreeSet, fmt::Write, sync::LazyLock};
 
 /// What manifests would make.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -62,6 +64,12 @@ pub enum PreviewError {
     Output(String),
 }
 
+/// The CRD's schema of a spec.
+static SPEC_SCHEMA: LazyLock<Value> = LazyLock::new(|| {
+    let mut crd = serde_json::to_value(StreamingPlatform::crd()).unwrap_or_default();
+    crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"].take()
+});
+
 fn lines(file: &str, findings: &[String]) -> String {
     findings.iter().map(|finding| format!("{file}: {finding}")).collect::<Vec<_>>().join("\n")
 }
@@ -97,14 +105,15 @@ pub fn preview(file: &str, manifests: &str, settings: &Settings) -> Result<Previ
 /// A platform by the schema that the API server has, so that an error names the field.
 fn read(file: &str, document: &Value) -> Result<StreamingPlatform, PreviewError> {
     let invalid = |findings| PreviewError::Invalid { file: file.to_owned(), findings };
-    let crd = serde_json::to_value(StreamingPlatform::crd()).unwrap_or_default();
-    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
     let mut findings = Vec::new();
-    schema::check("spec", &document["spec"], &schema["properties"]["spec"], &mut findings);
+    schema::check("spec", &document["spec"], &SPEC_SCHEMA, &mut findings);
     if !findings.is_empty() {
         return Err(invalid(findings));
     }
-    serde_json::from_value(document.clone()).map_err(|error| invalid(vec![error.to_string()]))
+    if let Err(error) = ObjectMeta::deserialize(&document["metadata"]) {
+        return Err(invalid(vec![format!("metadata: {error}")]));
+    }
+    StreamingPlatform::deserialize(document).map_err(|error| invalid(vec![format!("spec: {error}")]))
 }
 
 fn one(
@@ -297,11 +306,14 @@ mod tests {
     #[rstest]
     #[case::no_yaml("spec: [", "is no YAML")]
     #[case::no_platform("kind: Pod\napiVersion: v1\n", "holds no StreamingPlatform")]
+    #[case::no_metadata(&platform("spec: {}").replace("{name: tv}", ""), "metadata: invalid type: null")]
+    #[case::wrong_name(&platform("spec: {}").replace("tv", "1"), "metadata: invalid type: integer")]
     #[case::typo(&platform("spec: {frontendd: {}}"), "spec.frontendd: there is no such field")]
     #[case::wrong_type(&platform("spec: {frontend: {replicas: many}}"), "spec.frontend.replicas: must be an integer")]
     #[case::out_of_range(&platform("spec: {frontend: {replicas: -1}}"), "spec.frontend.replicas: must be at least 0")]
     #[case::missing(&platform("spec: {aws: {}}"), "spec.aws.region: is required")]
     #[case::pattern(&platform("spec: {aws: {region: Mumbai}}"), "spec.aws.region: must match")]
+    #[case::ages(&platform("spec: {database: {provider: AWS, aws: {loginRotationInterval: 307500000000000000m}}}"), "loginRotationInterval: must match")]
     #[case::choice(&platform("spec: {size: Huge}"), "spec.size: must be one of Small, Medium, Large")]
     #[case::rule(&platform("spec: {frontend: {}}"), "spec.frontend: the bundled frontend needs spec.backend")]
     #[case::in_a_list(

@@ -236,6 +236,7 @@ fn is_plain(path: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn headers(pairs: &[(HeaderName, &'static str)]) -> HeaderMap {
         pairs.iter().map(|(name, value)| (name.clone(), HeaderValue::from_static(value))).collect()
@@ -250,6 +251,46 @@ mod tests {
             ["", "..", "../other/master.m3u8", "a/../../b", "a//b", "/a", "a/", "./a", "a\\..\\b", "a\nb"]
         {
             assert!(!is_plain(path), "{path:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_of_a_client_asks_for_more_than_one_range(
+            range in "(bytes=)?[0-9,\\- ]{0,40}|[ -~]{0,40}",
+            if_range in proptest::option::of("(W/)?\"?[ -~]{0,20}\"?"),
+            if_none_match in proptest::option::of("[ -~]{0,40}"),
+            since in proptest::option::of("[ -~]{0,40}"),
+        ) {
+            let given = [
+                (header::RANGE, Some(range)),
+                (header::IF_RANGE, if_range.clone()),
+                (header::IF_NONE_MATCH, if_none_match.clone()),
+                (header::IF_MODIFIED_SINCE, since),
+            ];
+            let headers: HeaderMap = given
+                .into_iter()
+                .filter_map(|(name, value)| Some((name, HeaderValue::from_str(&value?).ok()?)))
+                .collect();
+            let conditions = Conditions::of(&headers);
+            if let Some(range) = &conditions.range {
+                prop_assert!(range.starts_with("bytes=") && !range.contains(','), "{}", range);
+                prop_assert!(if_range.is_none() || conditions.if_match.is_some());
+            }
+            prop_assert!(conditions.if_match.is_none() || conditions.range.is_some());
+            prop_assert!(if_none_match.is_none() || conditions.if_modified_since.is_none());
+        }
+
+        #[test]
+        fn a_plain_path_stays_below_its_folder(path in "([a-z.]{0,3}[/\\\\]?){0,6}|.{0,40}") {
+            if is_plain(&path) {
+                let mut depth = 0_i32;
+                for part in std::path::Path::new(&path).components() {
+                    prop_assert!(matches!(part, std::path::Component::Normal(_)), "{:?}", path);
+                    depth += 1;
+                }
+                prop_assert!(depth > 0);
+            }
         }
     }
 

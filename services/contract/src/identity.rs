@@ -39,8 +39,13 @@ pub enum Work {
 ///
 /// It names the output folder (`<prefix>/<identity>/`) and identifies work in events and in status.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Identity(String);
+
+/// A text is no identity.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an identity has {DIGEST_CHARACTERS} characters of a-z and 2-7")]
+pub struct NoIdentity;
 
 impl Identity {
     /// The digest as text.
@@ -61,6 +66,20 @@ impl Identity {
     #[must_use]
     pub fn on_queue(&self, queue_arn: &str) -> String {
         digest(&["queue", queue_arn, &self.0])
+    }
+}
+
+impl TryFrom<String> for Identity {
+    type Error = NoIdentity;
+
+    fn try_from(text: String) -> Result<Self, NoIdentity> {
+        Self::parse(&text).ok_or(NoIdentity)
+    }
+}
+
+impl From<Identity> for String {
+    fn from(identity: Identity) -> Self {
+        identity.0
     }
 }
 
@@ -116,6 +135,17 @@ mod tests {
         assert_eq!(Identity::parse(identity.as_str()), Some(identity));
         assert_eq!(Identity::parse("../../etc"), None);
         assert_eq!(Identity::parse("ABCDEFGHIJKLMNOPQRST"), None);
+    }
+
+    /// It becomes a part of paths, in S3 and on the scratch disk.
+    #[test]
+    fn json_with_anything_else_is_no_identity() {
+        let identity = object("a.mp4", "1").identity();
+        let json = serde_json::to_string(&identity).unwrap();
+        assert_eq!(serde_json::from_str::<Identity>(&json).unwrap(), identity);
+        for wrong in ["\"\"", "\"../../etc\"", "\"x/../../../../../etc\"", "\"ABCDEFGHIJKLMNOPQRST\"", "1"] {
+            assert!(serde_json::from_str::<Identity>(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

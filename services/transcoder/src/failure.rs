@@ -5,6 +5,11 @@ use std::{fmt::Display, io};
 
 /// Exit code for a failure that another attempt may not meet (`EX_TEMPFAIL` of sysexits.h).
 pub const EXIT_TRANSIENT: i32 = 75;
+/// What Kubernetes keeps of a termination message, in bytes.
+pub const MAX_TERMINATION_MESSAGE: usize = 4096;
+
+/// Longest reason, in bytes, as the operator takes it.
+const MAX_REASON: usize = 64;
 
 /// A failed job: the constant for machines and the sentence for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -69,16 +74,26 @@ impl Failure {
         TerminationMessage { reason: self.reason.clone(), message: self.message.clone() }
     }
 
-    /// The termination message as JSON, within the 4096 bytes that Kubernetes keeps.
+    /// The termination message as JSON, within [`MAX_TERMINATION_MESSAGE`]. The message is cut to fit, for JSON takes up
+    /// to six bytes for a character; a reason, which is a constant, becomes `UNKNOWN` where it alone is too long.
     ///
     /// # Panics
     /// Never: two strings always make JSON.
     #[must_use]
     pub fn termination_message_json(&self) -> String {
         let mut message = self.termination_message();
-        let longest = message.message.floor_char_boundary(2000);
-        message.message.truncate(longest);
-        serde_json::to_string(&message).expect("two strings make JSON")
+        if message.reason.as_str().len() > MAX_REASON {
+            message.reason = Reason::Unknown;
+        }
+        let mut longest = message.message.len().min(2000);
+        loop {
+            message.message.truncate(message.message.floor_char_boundary(longest));
+            let json = serde_json::to_string(&message).expect("two strings make JSON");
+            if json.len() <= MAX_TERMINATION_MESSAGE {
+                return json;
+            }
+            longest /= 2;
+        }
     }
 }
 
@@ -97,6 +112,22 @@ mod tests {
         assert_eq!(Failure::new(Reason::NotMedia, "").exit_code(), 65);
         assert_eq!(Failure::new(Reason::Interrupted, "").exit_code(), 75);
         assert_eq!(Failure::new(Reason::Other("GPU_LOST".into()), "").exit_code(), 75);
+    }
+
+    #[test]
+    fn a_termination_message_fits_whatever_is_in_it() {
+        for text in ["a".repeat(5000), "\u{1}".repeat(5000), "\"".repeat(5000), "🎬".repeat(5000)] {
+            for reason in [Reason::NotMedia, Reason::Other(text.clone())] {
+                let json = Failure::new(reason, text.clone()).termination_message_json();
+                assert!(json.len() <= MAX_TERMINATION_MESSAGE, "{} bytes", json.len());
+                let read: TerminationMessage = serde_json::from_str(&json).unwrap();
+                assert!(
+                    text.starts_with(&read.message) && read.message.len() > 200,
+                    "{}",
+                    read.message.len()
+                );
+            }
+        }
     }
 
     #[test]

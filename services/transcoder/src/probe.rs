@@ -398,7 +398,7 @@ impl Packet {
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split(',');
         let stream = fields.next()?.parse().ok()?;
-        let mut time = || fields.next().map(|field| field.parse().ok());
+        let mut time = || fields.next().map(|field| field.parse().ok().filter(|time: &f64| time.is_finite()));
         let (pts, dts, duration) = (time()?, time()?, time()?);
         let shown = !fields.next()?.contains('D');
         shown.then_some(Self { stream, pts, dts, duration })
@@ -450,6 +450,7 @@ impl Packets {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::{collection::vec, prelude::*};
 
     #[test]
     fn packets_that_are_not_shown_do_not_count() {
@@ -494,5 +495,57 @@ mod tests {
         let video = understand(serde_json::from_str(raw).unwrap()).video.unwrap();
         assert!(video.quarter_turned);
         assert_eq!(video.frame_rate, Some((30000, 1001)));
+    }
+
+    /// A line of ffprobe about a packet, or what looks like one.
+    fn packet_line() -> impl Strategy<Value = String> {
+        let time = || {
+            prop_oneof![
+                "-?[0-9]{1,9}\\.[0-9]{6}",
+                Just("N/A".to_owned()),
+                Just("nan".to_owned()),
+                "-?[0-9e.]{0,8}"
+            ]
+        };
+        (0..3_u8, time(), time(), time(), "[KD_]{0,3}").prop_map(
+            |(index, shown, decoded, duration, flags)| {
+                format!("{index},{shown},{decoded},{duration},{flags}")
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn packets_of_a_strange_file_are_read(lines in vec(packet_line(), 0..60), jumping in any::<bool>()) {
+            let mut packets = Packets::default();
+            for packet in lines.iter().filter_map(|line| Packet::parse(line)) {
+                packets.add(packet, jumping);
+            }
+            if let Some(extent) = packets.extent() {
+                prop_assert!(extent.packets > 0);
+                prop_assert!(extent.end.is_finite() && extent.interval >= 0.0, "{:?}", extent);
+            }
+        }
+
+        #[test]
+        fn streams_of_a_strange_file_are_understood(
+            (width, height) in (any::<u32>(), any::<u32>()),
+            texts in vec(prop_oneof![".{0,12}", "-?[0-9]{0,12}[:/.]-?[0-9]{0,12}"], 6),
+            rotation in prop::option::of(any::<f64>()),
+        ) {
+            let mut side_data = serde_json::json!([]);
+            if let Some(rotation) = rotation.filter(|angle| angle.is_finite()) {
+                side_data = serde_json::json!([{ "rotation": rotation }]);
+            }
+            let stream = serde_json::json!({
+                "index": 0, "codec_type": "video", "codec_name": texts[0], "width": width, "height": height,
+                "sample_aspect_ratio": texts[1], "avg_frame_rate": texts[2], "start_time": texts[3],
+                "duration": texts[4], "tags": {"rotate": texts[5]}, "side_data_list": side_data
+            });
+            let raw = serde_json::json!({"streams": [stream], "format": {"start_time": texts[3], "duration": texts[4]}});
+            let video = understand(serde_json::from_value(raw).unwrap()).video.unwrap();
+            prop_assert!(video.pixel_aspect.is_finite() && video.pixel_aspect > 0.0, "{:?}", video);
+            prop_assert!(video.shown_width().is_finite());
+        }
     }
 }
