@@ -13,9 +13,11 @@ if [[ ${1:-} == queue ]]; then
   export KEDA KEDA_CRDS
 fi
 cd "$REPO_DIR"
-cargo build --quiet --locked --workspace --bin bench-scale --bin streaming-operator --bin backend
-STREAMING_OPERATOR=$(target_dir)/debug/streaming-operator
-BACKEND=$(target_dir)/debug/backend
+# As users run them: without optimisation the processor is the limit, and nothing else shows.
+step "release build" cargo build --locked --release --workspace --bin bench-scale --bin streaming-operator --bin backend
+BINARIES=$(target_dir)/release
+STREAMING_OPERATOR=$BINARIES/streaming-operator
+BACKEND=$BINARIES/backend
 export STREAMING_OPERATOR BACKEND
 # In this process's place, so that a signal to it reaches the benchmark.
-exec "$(target_dir)/debug/bench-scale" "$@"
+exec "$BINARIES/bench-scale" "$@"

@@ -105,7 +105,7 @@ pub fn status(
                 conditions: conditions.made,
                 components: components(plan, observed),
                 endpoints: plan.summary.endpoints.iter().take(MOST).cloned().collect(),
-                transcoding: transcoding::status(platform, observed),
+                transcoding: transcoding::status(platform, observed, before.transcoding.as_ref()),
                 database: plan
                     .summary
                     .database

@@ -172,7 +172,7 @@ async fn hosts(endpoint_url: Option<&str>, region: &str, name: &str) -> Vec<Stri
     };
     let account = accounts.account("media", &aws, None).await.unwrap();
     drop(account.sqs.receive_message().queue_url(name).send().await);
-    drop(account.s3.get_object().bucket(name).key("../../x").send().await);
+    drop(account.s3.head_object().bucket(name).key("../../x").send().await);
     hosts.0.lock().unwrap().clone()
 }
 

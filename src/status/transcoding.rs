@@ -111,19 +111,27 @@ fn healthy(report: &Report, now: Timestamp) -> Verdict {
     }
 }
 
-/// Queues, buckets and Jobs, as the status shows them.
-pub(super) fn status(platform: &Platform, observed: &Observed) -> Option<TranscodingStatus> {
+/// Queues, buckets and Jobs, as the status shows them. A queue that was there `before` and can't be looked at now is still
+/// the platform's, which keeps others from it.
+pub(super) fn status(
+    platform: &Platform,
+    observed: &Observed,
+    before: Option<&TranscodingStatus>,
+) -> Option<TranscodingStatus> {
     let wanted = platform.transcoding.as_ref()?;
     let there = observed.transcoding.clone().unwrap_or_default();
-    let url = |queue: &Option<sqs::Queue>| queue.as_ref().map(|queue| queue.url.clone());
+    let before = before.filter(|_| there.failure.is_some());
+    let url = |queue: &Option<sqs::Queue>, known: fn(&TranscodingStatus) -> &Option<String>| {
+        queue.as_ref().map(|queue| queue.url.clone()).or_else(|| known(before?).clone())
+    };
     let report = observed.dispatch.clone().unwrap_or_default();
     // A bucket that the status named once is never made anew: it may have held data.
     let named =
         |name: &String, is_there: bool| (is_there || there.seen_buckets.contains(name)).then(|| name.clone());
     Some(TranscodingStatus {
-        queue_url: url(&there.queue),
-        dead_letter_queue_url: url(&there.dead_letter),
-        events_queue_url: url(&there.events),
+        queue_url: url(&there.queue, |it| &it.queue_url),
+        dead_letter_queue_url: url(&there.dead_letter, |it| &it.dead_letter_queue_url),
+        events_queue_url: url(&there.events, |it| &it.events_queue_url),
         input_bucket: named(&wanted.input.name, there.input.is_some()),
         output_bucket: named(&wanted.output.name, there.output.is_some()),
         queue: there.queue.as_ref().map(|queue| queue.depth),
@@ -173,6 +181,22 @@ mod tests {
         let transcoding = Some(Transcoding { failure, ..there });
         let observed = Observed { transcoding, ..Observed::default() };
         parts(&platform, &observed, &plan, &apply::aws::Applied::default(), Timestamp::UNIX_EPOCH).remove(0)
+    }
+
+    #[test]
+    fn a_queue_that_can_t_be_looked_at_stays_in_the_status_and_one_that_is_gone_does_not() {
+        let resource = from_spec(json!({"aws": {"region": "eu-central-1"}, "transcoding": {}}));
+        let (platform, _) = Cluster::default().plan(&resource);
+        let before =
+            TranscodingStatus { queue_url: Some("https://queue".into()), ..TranscodingStatus::default() };
+        let told = |failure| {
+            let transcoding = Some(Transcoding { failure, ..Transcoding::default() });
+            let observed = Observed { transcoding, ..Observed::default() };
+            status(&platform, &observed, Some(&before)).unwrap().queue_url
+        };
+        let failure = Failure { credentials: false, message: "no answer in time".into() };
+        assert_eq!(told(Some(failure)), before.queue_url);
+        assert_eq!(told(None), None);
     }
 
     #[test]
