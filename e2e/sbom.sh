@@ -8,7 +8,6 @@ set -euo pipefail
 . "$E2E_DIR/lib/checks.sh"
 . "$E2E_DIR/lib/sbom.sh"
 
-
 # use_built: the environment that has images; the demo before the tests.
 use_built() {
   local name

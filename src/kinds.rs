@@ -127,3 +127,11 @@ impl fmt::Display for PlatformKey {
         write!(f, "{}/{}", self.namespace, self.name)
     }
 }
+
+/// Whether a resource version is newer than another of the same kind. They are numbers that grow (KEP-5504); of those
+/// that are not, none is newer.
+#[must_use]
+pub fn is_newer(version: Option<&str>, than: Option<&str>) -> bool {
+    let number = |version: Option<&str>| version.and_then(|it| it.parse::<u128>().ok());
+    matches!((number(version), number(than)), (Some(version), Some(than)) if version > than)
+}

@@ -6,6 +6,8 @@ use std::{str::FromStr, time::Duration};
 pub const EXTERNAL_ID_PREFIX: &str = "streaming-operator";
 /// Longest prefix. With namespace and name it stays far below the 1,224 characters of the STS API Reference.
 const MAX_EXTERNAL_ID_PREFIX: usize = 128;
+/// The default of [`Settings::resync`].
+const RESYNC: Duration = Duration::from_secs(600);
 
 /// Settings of the operator, from its command line.
 #[derive(Clone, Debug)]
@@ -69,6 +71,20 @@ pub struct RolePattern {
 }
 
 impl Settings {
+    /// As the command line without options: every namespace is watched, and nothing is admitted in AWS.
+    #[must_use]
+    pub fn new(images: Images) -> Self {
+        Self {
+            images,
+            allowed_aws_endpoints: Vec::new(),
+            allowed_roles: Vec::new(),
+            external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
+            operator_identity_namespaces: Vec::new(),
+            watch_namespaces: Vec::new(),
+            resync: RESYNC,
+        }
+    }
+
     /// Whether a platform may name this URL in place of AWS.
     #[must_use]
     pub fn admits_endpoint(&self, url: &str) -> bool {
@@ -157,15 +173,7 @@ mod tests {
 
     /// Settings that admit nothing.
     fn settings() -> Settings {
-        Settings {
-            images: Images::named(str::to_owned),
-            allowed_aws_endpoints: Vec::new(),
-            allowed_roles: Vec::new(),
-            external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
-            operator_identity_namespaces: Vec::new(),
-            watch_namespaces: Vec::new(),
-            resync: Duration::from_secs(600),
-        }
+        Settings::new(Images::named(str::to_owned))
     }
 
     #[rstest]

@@ -10,7 +10,7 @@ mod transcoding;
 use crate::{
     api::{
         ComponentStatus, ConditionReason, ConditionType, DataStatus, PendingChange, StreamingPlatform,
-        StreamingPlatformStatus, WaitingFor,
+        StreamingPlatformStatus, WaitingFor, whole_seconds,
     },
     apply::cluster::Applied,
     observe::Observed,
@@ -168,8 +168,7 @@ impl Conditions<'_> {
     fn set(&mut self, kind: ConditionType, is: bool, reason: ConditionReason, message: &str) {
         let status = if is { "True" } else { "False" };
         let was = self.before.iter().find(|old| old.type_ == kind.as_str() && old.status == status);
-        // Whole seconds, as Kubernetes keeps them.
-        let now = Timestamp::from_second(self.now.as_second()).unwrap_or(self.now);
+        let now = whole_seconds(self.now);
         self.made.push(Condition {
             type_: kind.as_str().to_owned(),
             status: status.to_owned(),
@@ -254,7 +253,7 @@ fn summarise(conditions: &mut Conditions<'_>, platform: &Platform, parts: &[Part
 /// A database or cache, with what its plan found in AWS.
 fn data_status(status: &DataStatus, plan: &DataPlan) -> DataStatus {
     let facts = &plan.facts;
-    let time = |at: Timestamp| Time(Timestamp::from_second(at.as_second()).unwrap_or(at));
+    let time = |at| Time(whole_seconds(at));
     let pending = plan.pending.iter().take(PENDING).map(|change| PendingChange {
         field: change.field.clone(),
         from: change.from.clone(),

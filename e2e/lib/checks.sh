@@ -179,11 +179,15 @@ unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not bi
 # More at a time than there are processors: these tests wait for controllers most of the time.
 apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-threads 6; }
 
-# Every fault of the simulation, of which unit_tests takes a sample.
-faults_tests() { cargo nextest run --locked --package simulation --test whole --run-ignored all --no-tests fail; }
+# Every fault of the simulation, of which unit_tests takes a sample. Optimised, for it lives thousands of lives.
+faults_tests() {
+  cargo nextest run --locked --release --package simulation --test whole --run-ignored all --no-tests fail
+}
 
-# Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped).
-soak_tests() { cargo test --locked --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture; }
+# Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped). Optimised, too.
+soak_tests() {
+  cargo test --locked --release --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture
+}
 
 # As in unit_tests, with more inputs.
 fuzz_tests() { PROPTEST_CASES=${CASES:-20000} cargo test --locked --workspace --test messages --test manifests --test jobs; }

@@ -19,7 +19,7 @@ use std::{
 };
 use streaming_operator::{
     plan::preview::preview,
-    settings::{EXTERNAL_ID_PREFIX, Images, RolePattern, Settings},
+    settings::{Images, RolePattern, Settings},
 };
 
 const PLATFORMS: &str = "/apis/streamingplatform.dev/v1alpha1/namespaces";
@@ -136,16 +136,13 @@ async fn valid_manifests_are_accepted() -> Result<()> {
 
 fn settings() -> Settings {
     Settings {
-        images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".into()],
-        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".into()],
         allowed_roles: vec![RolePattern {
             namespace: "*".into(),
             role_arn: "arn:aws:iam::*:role/media-*".into(),
         }],
-        watch_namespaces: Vec::new(),
-        resync: Duration::from_secs(600),
+        ..Settings::new(Images::named(|name| format!("example.com/{name}:1")))
     }
 }
 

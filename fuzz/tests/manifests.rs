@@ -17,7 +17,7 @@ use std::{
 use streaming_operator::{
     api::StreamingPlatform,
     plan::preview::{Preview, PreviewError, preview},
-    settings::{EXTERNAL_ID_PREFIX, Images, RolePattern, Settings},
+    settings::{Images, RolePattern, Settings},
 };
 
 /// Every platform of the examples and of the corpus of which the API server accepts at least the first.
@@ -69,16 +69,13 @@ fn accepted() -> BoxedStrategy<Value> {
 
 fn settings() -> Settings {
     Settings {
-        images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".into()],
-        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".into()],
         allowed_roles: vec![RolePattern {
             namespace: "*".into(),
             role_arn: "arn:aws:iam::*:role/media-*".into(),
         }],
-        watch_namespaces: Vec::new(),
-        resync: Duration::from_secs(600),
+        ..Settings::new(Images::named(|name| format!("example.com/{name}:1")))
     }
 }
 

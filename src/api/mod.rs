@@ -36,7 +36,7 @@ pub use platform::{Size, StreamingPlatform, StreamingPlatformSpec};
 pub use proxy::Proxy;
 pub use status::{
     ComponentStatus, ConditionReason, ConditionType, DataStatus, Endpoint, JobCounts, JobFailure,
-    PendingChange, QueueDepth, StreamingPlatformStatus, TranscodingStatus, WaitingFor,
+    PendingChange, QueueDepth, StreamingPlatformStatus, TranscodingStatus, WaitingFor, whole_seconds,
 };
 pub use transcoding::{
     Bucket, BucketDeletionPolicy, BucketEncryption, BucketLifecycle, JobTemplate, Profile, Queue, Rendition,

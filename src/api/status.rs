@@ -1,6 +1,7 @@
 //! The status: what a person or a dashboard wants to know of a platform.
 
 use super::RestoreDrillStatus;
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -340,4 +341,11 @@ pub struct WaitingFor {
     pub on: String,
     /// Why, and what to do if it lasts.
     pub message: String,
+}
+
+/// A time as a status holds it: in whole seconds, as Kubernetes keeps them. Else what was written would differ from what
+/// is read, and be written for ever.
+#[must_use]
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
+    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }

@@ -18,7 +18,12 @@ mod stores;
 mod transcoding;
 mod worker;
 
-use crate::{kinds::PlatformKey, observe::cluster::Cluster, settings::Settings, surroundings::Surroundings};
+use crate::{
+    kinds::PlatformKey,
+    observe::cluster::{Change, Cluster, Part},
+    settings::Settings,
+    surroundings::Surroundings,
+};
 use backon::ExponentialBuilder;
 use cache::Cache;
 use database::Database;
@@ -197,7 +202,7 @@ async fn forward(cluster: &Cluster, trigger: mpsc::UnboundedSender<PlatformKey>)
     while sent.is_ok() {
         sent = match changes.recv().await {
             // Jobs concern the dispatcher, which triggers what its report concerns.
-            Ok(change) if change.part == crate::observe::cluster::Part::Jobs => Ok(()),
+            Ok(Change { part: Part::Job(_), .. }) => Ok(()),
             Ok(change) => trigger.send(change.platform),
             Err(broadcast::error::RecvError::Lagged(_)) => everything(),
             Err(broadcast::error::RecvError::Closed) => return,

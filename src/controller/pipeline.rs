@@ -17,7 +17,7 @@ use crate::{
         sessions::Postgres,
     },
     aws,
-    kinds::PlatformKey,
+    kinds::{PlatformKey, is_newer},
     metrics::{Load, Metrics},
     observe::{
         Observed,
@@ -34,7 +34,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -75,8 +75,7 @@ pub struct Pipeline {
 /// What is remembered of a platform between two reconciles. A new leader does well without.
 #[derive(Clone, Debug, Default)]
 struct Memory {
-    /// The status that was last written, and the resource version of the platform that it was made from: as
-    /// long as the watch shows that one, it has not seen the status yet.
+    /// The status that was last written, and the resource version that the platform has since.
     written: Option<(Option<String>, StreamingPlatformStatus)>,
     load: Load,
 }
@@ -242,20 +241,23 @@ impl Pipeline {
         view: View<'_>,
         applied: &Applied,
     ) -> bool {
-        let before = self.present_status(key, resource);
+        let (version, before) = self.present_status(key, resource);
         let after = status::status(resource, &before, view, self.clock.now());
         let mut notices = events::of_changes(applied);
         self.metrics.restore_drill(key, drill(&after));
         let mut written = true;
         if status::differs(&after, &before) {
-            match self.write_status(key, &after).await {
-                Ok(()) => {
+            // One that is deleted may be gone, and another one of its name be there, for longer than a watch lags.
+            let meant = version.filter(|_| resource.meta().deletion_timestamp.is_some());
+            let is_meant = meant.is_some();
+            match self.write_status(key, meant, &after).await {
+                Ok(version) => {
                     notices.extend(events::of_transitions(&before, &after));
-                    let seen = (resource.resource_version(), after);
-                    self.memory().entry(key.clone()).or_default().written = Some(seen);
+                    self.memory().entry(key.clone()).or_default().written = Some((version, after));
                 }
-                // It went while we looked at it.
-                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                // It went, or changed, while we looked at it: then the watch tells of it.
+                Err(kube::Error::Api(status))
+                    if status.is_not_found() || is_meant && status.is_conflict() => {}
                 Err(error) => {
                     warn!(%error, "can't write the status");
                     written = false;
@@ -266,31 +268,42 @@ impl Pipeline {
         written
     }
 
-    /// The status as it is now: what the watch shows, or what was written since.
-    fn present_status(&self, key: &PlatformKey, resource: &StreamingPlatform) -> StreamingPlatformStatus {
+    /// The status as it is now, and its resource version: what the watch showed, or what was written since.
+    fn present_status(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+    ) -> (Option<String>, StreamingPlatformStatus) {
+        let seen = resource.resource_version();
         match self.memory().get(key).and_then(|memory| memory.written.clone()) {
-            Some((version, status)) if version == resource.resource_version() => status,
-            _ => resource.status.clone().unwrap_or_default(),
+            Some((version, status)) if is_newer(version.as_deref(), seen.as_deref()) => (version, status),
+            _ => (seen, resource.status.clone().unwrap_or_default()),
         }
     }
 
     /// Server-side apply with a manager of its own: what is no longer said disappears by itself, which a
-    /// merge patch would have to spell out, and conditions of others survive, which it would replace.
+    /// merge patch would have to spell out, and conditions of others survive, which it would replace. With a resource
+    /// version only that version is changed. Returns the one that is there afterwards.
     async fn write_status(
         &self,
         key: &PlatformKey,
+        meant: Option<String>,
         status: &StreamingPlatformStatus,
-    ) -> Result<(), kube::Error> {
-        let patch = json!({
+    ) -> Result<Option<String>, kube::Error> {
+        let mut patch = json!({
             "apiVersion": StreamingPlatform::api_version(&()),
             "kind": StreamingPlatform::kind(&()),
             "metadata": {"name": key.name},
             "status": status,
         });
+        if let Some(version) = meant {
+            patch["metadata"]["resourceVersion"] = Value::String(version);
+        }
         debug!("the status changed");
         self.metrics.wrote("apply", "StreamingPlatform/status");
         let params = PatchParams::apply(names::STATUS_MANAGER).force();
-        self.api(key).patch_status(&key.name, &params, &Patch::Apply(&patch)).await.map(drop)
+        let written = self.api(key).patch_status(&key.name, &params, &Patch::Apply(&patch)).await?;
+        Ok(written.resource_version())
     }
 
     pub(super) fn api(&self, key: &PlatformKey) -> Api<StreamingPlatform> {

@@ -5,6 +5,7 @@
 
 use crate::{
     api::{StreamingPlatform, names},
+    dispatch::outcome::job_of,
     kinds::{Kind, ObjectKey, PlatformKey},
     observe::{
         Reference,
@@ -359,37 +360,32 @@ impl Sort for Jobs {
     }
 
     fn put(&self, cluster: &Cluster, (platform, name): Self::Id, object: Job) {
-        cluster.jobs.insert(platform.clone(), name, Arc::new(object));
-        cluster.announce(platform, Part::Jobs);
+        cluster.jobs.insert(platform.clone(), name.clone(), Arc::new(object));
+        cluster.announce(platform, Part::Job(name));
     }
 
     fn remove(&self, cluster: &Cluster, (platform, name): &Self::Id) {
         cluster.jobs.remove(platform, name);
-        cluster.announce(platform.clone(), Part::Jobs);
+        cluster.announce(platform.clone(), Part::Job(name.clone()));
     }
 
     fn retain(&self, cluster: &Cluster, scope: &Scope, seen: &HashSet<Self::Id>) {
         cluster.jobs.retain(|platform, name| {
             let keep = !scope.has(&platform.namespace) || seen.contains(&(platform.clone(), name.clone()));
             if !keep {
-                cluster.announce(platform.clone(), Part::Jobs);
+                cluster.announce(platform.clone(), Part::Job(name.clone()));
             }
             keep
         });
     }
 }
 
+/// Pods of components, and those of transcoding Jobs, which have the name of their Job.
 struct Pods;
-
-impl Pods {
-    fn part(pod: &Pod) -> Part {
-        if pod.labels().contains_key(names::LABEL_IDENTITY) { Part::Jobs } else { Part::Objects }
-    }
-}
 
 impl Sort for Pods {
     type Object = Pod;
-    type Id = (PlatformKey, String);
+    type Id = (PlatformKey, Option<String>, String);
 
     fn strip(&self, object: &mut Pod) {
         strip(object);
@@ -397,30 +393,40 @@ impl Sort for Pods {
     }
 
     fn id(&self, object: &Pod) -> Option<Self::Id> {
-        Some((platform_of(object)?, object.name_any()))
+        Some((platform_of(object)?, job_of(object).map(str::to_owned), object.name_any()))
     }
 
-    fn put(&self, cluster: &Cluster, (platform, name): Self::Id, object: Pod) {
-        let part = Self::part(&object);
-        cluster.pods.insert(platform.clone(), name, Arc::new(object));
-        cluster.announce(platform, part);
+    fn put(&self, cluster: &Cluster, (platform, job, name): Self::Id, object: Pod) {
+        if let Some(job) = job {
+            cluster.job_pods.insert(platform.clone(), (job.clone(), name), Arc::new(object));
+            cluster.announce(platform, Part::Job(job));
+        } else {
+            cluster.pods.insert(platform.clone(), name, Arc::new(object));
+            cluster.announce(platform, Part::Objects);
+        }
     }
 
-    fn remove(&self, cluster: &Cluster, (platform, name): &Self::Id) {
-        let part = cluster.pods.get(platform, name).map_or(Part::Jobs, |pod| Self::part(&pod));
-        cluster.pods.remove(platform, name);
-        cluster.announce(platform.clone(), part);
+    fn remove(&self, cluster: &Cluster, (platform, job, name): &Self::Id) {
+        if let Some(job) = job {
+            cluster.job_pods.remove(platform, &(job.clone(), name.clone()));
+            cluster.announce(platform.clone(), Part::Job(job.clone()));
+        } else {
+            cluster.pods.remove(platform, name);
+            cluster.announce(platform.clone(), Part::Objects);
+        }
     }
 
     fn retain(&self, cluster: &Cluster, scope: &Scope, seen: &HashSet<Self::Id>) {
-        cluster.pods.retain(|platform, name| {
-            let keep = !scope.has(&platform.namespace) || seen.contains(&(platform.clone(), name.clone()));
+        let keeps = |platform: &PlatformKey, job: Option<&String>, name: &String| {
+            let keep = !scope.has(&platform.namespace)
+                || seen.contains(&(platform.clone(), job.cloned(), name.clone()));
             if !keep {
-                cluster.announce(platform.clone(), Part::Objects);
-                cluster.announce(platform.clone(), Part::Jobs);
+                cluster.announce(platform.clone(), job.cloned().map_or(Part::Objects, Part::Job));
             }
             keep
-        });
+        };
+        cluster.pods.retain(|platform, name| keeps(platform, None, name));
+        cluster.job_pods.retain(|platform, (job, name)| keeps(platform, Some(job), name));
     }
 }
 

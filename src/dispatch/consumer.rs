@@ -20,7 +20,13 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{
+        broadcast::{
+            self,
+            error::{RecvError, TryRecvError},
+        },
+        watch,
+    },
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -72,10 +78,55 @@ struct State {
     reported: Option<(Report, Timestamp)>,
 }
 
+/// What the watches tell of the Jobs of one platform.
+struct Changes {
+    of: PlatformKey,
+    told: broadcast::Receiver<Change>,
+}
+
+impl Changes {
+    /// Returns when a Job changed, or when changes were missed.
+    async fn any(&mut self, view: &mut View) {
+        loop {
+            match self.told.recv().await {
+                Ok(change) => {
+                    if self.note(change, view) {
+                        return;
+                    }
+                }
+                Err(RecvError::Lagged(_)) => return view.all_changed(),
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    /// Tells the view of a change. Whether it concerns the platform.
+    fn note(&self, change: Change, view: &mut View) -> bool {
+        match change.part {
+            Part::Job(name) if change.platform == self.of => view.changed(name),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Takes what is told by now: one decision answers all of it.
+    fn take(&mut self, view: &mut View) {
+        loop {
+            match self.told.try_recv() {
+                Ok(change) => {
+                    self.note(change, view);
+                }
+                Err(TryRecvError::Lagged(_)) => view.all_changed(),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
+            }
+        }
+    }
+}
+
 impl Consumer {
     /// Runs until it is told to stop. Then a receive in flight may end, and what it brings goes back.
     pub async fn run(mut self) {
-        let mut changes = self.cluster.changes();
+        let mut changes = Changes { of: self.key.clone(), told: self.cluster.changes() };
         let mut state = State {
             memory: Memory::default(),
             view: View::default(),
@@ -93,6 +144,7 @@ impl Consumer {
             while let Some(ended) = state.receiving.try_join_next() {
                 self.take(ended, &mut state).await;
             }
+            changes.take(&mut state.view);
             let decision = self.decide(&config, &mut state);
             self.receive(&config, &decision, &mut state);
             if !decision.steps.is_empty() {
@@ -127,7 +179,7 @@ impl Consumer {
     }
 
     fn decide(&self, config: &Config, state: &mut State) -> Decision {
-        let (jobs, pods) = (self.cluster.jobs.of(&self.key), self.cluster.pods.of(&self.key));
+        let (jobs, pods) = (self.cluster.jobs.of(&self.key), self.cluster.job_pods.of(&self.key));
         let now = self.clock.now();
         state.view.refresh(&config.uid, &jobs, &pods, now);
         let attempts = state.view.attempts();
@@ -243,12 +295,7 @@ impl Consumer {
     }
 
     /// Waits for something to happen.
-    async fn wait(
-        &mut self,
-        changes: &mut broadcast::Receiver<Change>,
-        wake: Option<Timestamp>,
-        state: &mut State,
-    ) {
+    async fn wait(&mut self, changes: &mut Changes, wake: Option<Timestamp>, state: &mut State) {
         let until = wake.map_or(NET, |wake| {
             Duration::try_from(wake.duration_since(self.clock.now())).unwrap_or_default().min(NET)
         });
@@ -260,7 +307,7 @@ impl Consumer {
                     self.stop.cancel();
                 }
             }
-            () = concerning(changes, &self.key) => {}
+            () = changes.any(&mut state.view) => {}
             Some(ended) = state.receiving.join_next() => self.take(ended, state).await,
         }
     }
@@ -345,21 +392,4 @@ async fn give_back(config: &Config, messages: Vec<Received>) {
     {
         warn!(%error, "messages could not be given back; they are visible again after their timeout");
     }
-}
-
-/// Returns when a Job of the platform changed, or when changes were missed. One decision answers all that are told by
-/// now.
-async fn concerning(changes: &mut broadcast::Receiver<Change>, key: &PlatformKey) {
-    loop {
-        match changes.recv().await {
-            Ok(change) if change.part == Part::Jobs && change.platform == *key => break,
-            Ok(_) => {}
-            Err(broadcast::error::RecvError::Lagged(_)) => break,
-            Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
-        }
-    }
-    while !matches!(
-        changes.try_recv(),
-        Err(broadcast::error::TryRecvError::Empty | broadcast::error::TryRecvError::Closed)
-    ) {}
 }

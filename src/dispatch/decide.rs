@@ -95,7 +95,7 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
         let work = Work { policy, memory, key, attempts: &[], now };
         collect(inbound::next(&work, messages), &mut starts, &mut decision);
     }
-    start(starts, &mut slots, policy, &mut decision);
+    start(starts, &mut slots, policy, memory, &mut decision);
     receive(policy, holders(), memory, &slots, now, &mut decision);
     decision.drained = policy.draining.is_some()
         && memory.inbox.is_empty()
@@ -113,12 +113,20 @@ fn collect(next: Next, starts: &mut Vec<Creation>, decision: &mut Decision) {
     }
 }
 
-/// Makes Jobs while there are slots, retries first. What has no slot stays on its Job, or goes back to the
-/// queue where it can be seen.
-fn start(mut starts: Vec<Creation>, slots: &mut Slots, policy: &Policy, decision: &mut Decision) {
-    starts.sort_by_key(|creation| creation.after.is_none());
+/// Makes Jobs while there are slots, first those that have one already, then retries. What has no slot stays on its Job,
+/// or goes back to the queue where it can be seen.
+fn start(
+    mut starts: Vec<Creation>,
+    slots: &mut Slots,
+    policy: &Policy,
+    memory: &Memory,
+    decision: &mut Decision,
+) {
+    let is_unheard = |creation: &Creation| memory.unheard.contains_key(&creation.name);
+    starts.sort_by_key(|creation| (!is_unheard(creation), creation.after.is_none()));
     for creation in starts {
-        if slots.free > 0 {
+        slots.taken -= usize::from(is_unheard(&creation));
+        if slots.free > slots.taken {
             slots.free -= 1;
             decision.steps.push(Step::Create(Box::new(creation)));
         } else if creation.after.is_none() {
@@ -142,6 +150,8 @@ pub(super) fn surplus(policy: &Policy, held: &[Held], delay: SignedDuration) -> 
 /// How many Jobs may start.
 struct Slots {
     free: usize,
+    /// How many of these are for Jobs of which it is not known whether they were made.
+    taken: usize,
     /// When there may be more than now, though no Job ends.
     opens_at: Option<Timestamp>,
     /// Whether a retry found no slot, so that nothing new is received.
@@ -157,7 +167,12 @@ impl Slots {
         now: Timestamp,
     ) -> Self {
         let active = attempts.filter(|attempt| attempt.is_active()).count();
-        let mut slots = Self { free: policy.max_jobs.saturating_sub(active), opens_at: None, starved: false };
+        let mut slots = Self {
+            free: policy.max_jobs.saturating_sub(active),
+            taken: memory.unheard.len(),
+            opens_at: memory.unheard.values().min().copied(),
+            starved: false,
+        };
         if policy.suspended || policy.draining.is_some() {
             slots.free = 0;
         }
@@ -245,7 +260,7 @@ fn receive<'a>(
         .flat_map(|attempt| open(attempt, memory))
         .filter(|held| memory.lease(&held.message_id) == Some(Lease::Lapsed))
         .count();
-    let fresh = if slots.starved { 0 } else { slots.free.saturating_sub(memory.inbox.len()) };
+    let fresh = if slots.starved { 0 } else { slots.free.saturating_sub(slots.taken + memory.inbox.len()) };
     let pause = memory.adoption.as_ref().map(|pause| pause.until).filter(|until| *until > now);
     match pause {
         Some(until) if fresh == 0 && lapsed > 0 => decision.wake_at(until),

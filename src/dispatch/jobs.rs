@@ -124,7 +124,10 @@ impl Jobs {
             names::LABEL_INSTANCE
         );
         let unfinished = ListParams::default().labels(&of_platform).fields("status.successful=0");
-        let jobs = self.api.list(&unfinished).await.map_err(|cause| failed("listing", "objects", &cause))?;
+        let jobs = self.api.list(&unfinished).await.map_err(|cause| StepError {
+            message: format!("listing the Jobs of platform {platform}: {}", told(&cause)),
+            creation: false,
+        })?;
         Ok(jobs.items)
     }
 
@@ -206,9 +209,12 @@ impl Jobs {
 }
 
 fn failed(what: &str, name: &str, cause: &kube::Error) -> StepError {
-    let cause = match cause {
+    StepError { message: format!("{what} Job {name}: {}", told(cause)), creation: false }
+}
+
+fn told(cause: &kube::Error) -> String {
+    match cause {
         kube::Error::Api(status) => status.message.clone(),
         other => other.to_string(),
-    };
-    StepError { message: format!("{what} Job {name}: {cause}"), creation: false }
+    }
 }

@@ -102,6 +102,8 @@ pub struct Memory {
     pub(super) seen: HashMap<String, Attempt>,
     /// Jobs that we deleted ourselves.
     pub(super) removed: HashSet<String>,
+    /// Jobs whose creation was not answered, and until when it may still come to pass. Each has its slot.
+    pub(super) unheard: BTreeMap<String, Timestamp>,
     /// When this memory began.
     pub(super) since: Option<Timestamp>,
     pub(super) adoption: Option<Pause>,
@@ -122,28 +124,38 @@ pub struct Refused {
 
 /// A failed heartbeat is repeated after at most this; the shortest visibility timeout is 30 s.
 const MAX_HEARTBEAT_PAUSE: SignedDuration = SignedDuration::from_secs(5);
+/// How long after we gave up on it a request may still be performed: the API server's own limit
+/// (`--request-timeout`, 60 s).
+const UNHEARD: SignedDuration = SignedDuration::from_secs(60);
 /// How many refused messages are remembered for the report.
 const REFUSED: usize = 10;
 /// How long a pause is remembered after its end, so that what fails again waits longer.
 const PAUSE_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Memory {
-    /// Takes note of the Jobs that there are now: a Job that was unsettled and is gone was deleted by someone,
-    /// which is a failed attempt.
+    /// Takes note of the Jobs that there are now, in the order of their names: a Job that was unsettled and is gone was
+    /// deleted by someone, which is a failed attempt.
     pub fn observe(&mut self, attempts: &[Attempt], policy: &Policy, now: Timestamp) {
+        debug_assert!(
+            attempts.is_sorted_by_key(|attempt| &attempt.name),
+            "Jobs are in the order of their names"
+        );
         self.since.get_or_insert(now);
-        let mut missing = std::mem::take(&mut self.seen);
-        for attempt in attempts {
-            missing.remove(&attempt.name);
-            self.ghosts.remove(&attempt.name);
-        }
-        for (name, attempt) in missing {
+        let find = |name: &str| attempts.binary_search_by(|attempt| attempt.name.as_str().cmp(name)).ok();
+        self.ghosts.retain(|name, _| find(name).is_none());
+        self.unheard.retain(|name, until| *until > now && find(name).is_none());
+        for (name, attempt) in self.seen.extract_if(|name, _| find(name).is_none()) {
             if !self.removed.remove(&name) && attempt.settled.is_none() {
                 self.ghosts.insert(name, ghost(attempt, now));
             }
         }
+        self.seen.retain(|name, _| find(name).is_some_and(|place| attempts[place].settled.is_none()));
         for attempt in attempts.iter().filter(|it| it.settled.is_none()) {
-            self.seen.insert(attempt.name.clone(), attempt.clone());
+            match self.seen.get_mut(&attempt.name) {
+                Some(seen) if seen == attempt => {}
+                Some(seen) => seen.clone_from(attempt),
+                None => drop(self.seen.insert(attempt.name.clone(), attempt.clone())),
+            }
         }
         let mut unsettled: Vec<&Attempt> = self.seen.values().chain(self.ghosts.values()).collect();
         // Of a message that moved on to the next attempt, that one's handle counts.
@@ -213,6 +225,9 @@ impl Memory {
                 self.give_back(step);
             } else {
                 self.pause(subject, error.message.clone(), now);
+                if let Step::Create(creation) = step {
+                    self.unheard.insert(creation.name.clone(), now + UNHEARD);
+                }
             }
             return;
         }
@@ -222,6 +237,7 @@ impl Memory {
         match (step, result) {
             (Step::Create(creation), Ok(Done::Made(attempt))) => {
                 self.pauses.remove(&Subject::Creation);
+                self.unheard.remove(&creation.name);
                 self.attached(&creation.held, visibility);
                 self.seen.insert(attempt.name.clone(), (**attempt).clone());
             }

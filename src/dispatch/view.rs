@@ -8,11 +8,12 @@ use super::{
     attempt::{Attempt, Phase},
     outcome,
 };
+use crate::kinds;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt;
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -22,13 +23,13 @@ const PATIENCE: SignedDuration = SignedDuration::from_secs(30);
 /// Between two tries to list the pods of a Job.
 const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
-/// The Jobs of one platform.
+/// The Jobs of one platform. What did not change is not read again: there are thousands.
 #[derive(Debug, Default)]
 pub struct View {
-    /// In the order of their names. Lent, never copied: there are thousands, and each decision looks at all.
+    /// In the order of their names.
     attempts: Vec<Attempt>,
-    /// By name: what did not change since the last time is not read again.
-    versions: HashMap<String, Version>,
+    /// What is to be read again.
+    changed: Changed,
     written: HashMap<String, (Job, Timestamp)>,
     /// Jobs that failed and of which no pod tells why, and when to ask for their pods.
     silent: BTreeMap<String, Timestamp>,
@@ -36,21 +37,38 @@ pub struct View {
     told: HashMap<String, Vec<Pod>>,
 }
 
-/// UIDs and resource versions of a Job and its pods, and whether one of them has told why it failed.
-#[derive(Debug)]
-struct Version {
-    seen: Vec<(Option<String>, Option<String>)>,
-    is_told: bool,
+/// Names of Jobs.
+#[derive(Debug, Default)]
+enum Changed {
+    /// All of them, as in the beginning.
+    #[default]
+    All,
+    /// These.
+    Named(BTreeSet<String>),
 }
 
 impl View {
+    /// Reads a Job again at the next [`Self::refresh`].
+    pub fn changed(&mut self, name: String) {
+        if let Changed::Named(names) = &mut self.changed {
+            names.insert(name);
+        }
+    }
+
+    /// Reads all Jobs again at the next [`Self::refresh`].
+    pub fn all_changed(&mut self) {
+        self.changed = Changed::All;
+    }
+
     /// Takes what the API server answered to a write.
     pub fn wrote(&mut self, job: Job, now: Timestamp) {
+        self.changed(job.name_any());
         self.written.insert(job.name_any(), (job, now));
     }
 
     /// Forgets what was written of a Job: it is not there.
     pub fn forget(&mut self, name: &str) {
+        self.changed(name.to_owned());
         self.written.remove(name);
     }
 
@@ -85,6 +103,7 @@ impl View {
 
     /// Takes the API server's list of a Job's pods.
     pub fn tell(&mut self, name: &str, pods: Vec<Pod>) {
+        self.changed(name.to_owned());
         self.silent.remove(name);
         self.told.insert(name.to_owned(), pods);
     }
@@ -100,49 +119,46 @@ impl View {
         &mut self,
         uid: &str,
         jobs: &BTreeMap<String, Arc<Job>>,
-        pods: &BTreeMap<String, Arc<Pod>>,
+        pods: &BTreeMap<(String, String), Arc<Pod>>,
         now: Timestamp,
     ) {
-        let mut pods_of: HashMap<&str, Vec<&Pod>> = HashMap::new();
-        for pod in pods.values() {
-            if let Some(job) = outcome::job_of(pod) {
-                pods_of.entry(job).or_default().push(pod);
-            }
-        }
         self.written.retain(|name, (job, _)| jobs.get(name).is_none_or(|seen| is_newer(job, seen)));
-        let written = self.written.iter().map(|(name, (job, _))| (name, job));
-        let is_own = |job: &Job| job.owner_references().iter().any(|owner| owner.uid == uid);
-        let current: BTreeMap<&String, &Job> = jobs
-            .iter()
-            .map(|(name, job)| (name, job.as_ref()))
-            .chain(written)
-            .filter(|(_, job)| is_own(job))
-            .collect();
-        self.attempts.retain(|attempt| current.contains_key(&attempt.name));
-        self.versions.retain(|name, _| current.contains_key(name));
-        self.silent.retain(|name, _| current.contains_key(name));
-        self.told.retain(|name, _| current.contains_key(name));
-        for (name, job) in current {
-            let told: Vec<&Pod> = self.told.get(name).into_iter().flatten().collect();
-            let watched = pods_of.get(name.as_str()).map(Vec::as_slice).unwrap_or_default();
-            let pods = if outcome::tell(watched) { watched } else { &[watched, &told].concat() };
-            let is_told = self.told.contains_key(name) || outcome::tell(pods);
-            if self.versions.get(name).is_some_and(|known| known.is_of(job, pods, is_told)) {
+        let names = match std::mem::replace(&mut self.changed, Changed::Named(BTreeSet::new())) {
+            Changed::Named(names) => names,
+            Changed::All => {
+                let known = self.attempts.iter().map(|attempt| &attempt.name);
+                jobs.keys().chain(self.written.keys()).chain(known).cloned().collect()
+            }
+        };
+        for name in names {
+            let written = self.written.get(&name).map(|(job, _)| job);
+            let current = written.or(jobs.get(&name).map(AsRef::as_ref));
+            let own = current.filter(|job| job.owner_references().iter().any(|owner| owner.uid == uid));
+            let attempt = own.and_then(|job| {
+                let told: Vec<&Pod> = self.told.get(&name).into_iter().flatten().collect();
+                let watched: Vec<&Pod> = pods_of(pods, &name).collect();
+                let pods = if outcome::tell(&watched) { watched } else { [watched, told].concat() };
+                let is_told = self.told.contains_key(&name) || outcome::tell(&pods);
+                Some((Attempt::read(job, &pods)?, is_told))
+            });
+            let place = self.place(&name);
+            let Some((mut attempt, is_told)) = attempt else {
+                self.silent.remove(&name);
+                self.told.remove(&name);
+                if let Ok(place) = place {
+                    self.attempts.remove(place);
+                }
                 continue;
-            }
-            self.versions.insert(name.clone(), Version::of(job, pods, is_told));
-            let mut attempt = Attempt::read(job, pods);
-            if let Some(silent) = attempt.as_mut().filter(|it| !is_told && is_silent(it)) {
-                silent.phase = Phase::Running;
-                self.silent.entry(name.clone()).or_insert(now);
+            };
+            if is_silent(&attempt) && !is_told {
+                attempt.phase = Phase::Running;
+                self.silent.entry(name).or_insert(now);
             } else {
-                self.silent.remove(name);
+                self.silent.remove(&name);
             }
-            match (attempt, self.place(name)) {
-                (Some(attempt), Ok(place)) => self.attempts[place] = attempt,
-                (Some(attempt), Err(place)) => self.attempts.insert(place, attempt),
-                (None, Ok(place)) => drop(self.attempts.remove(place)),
-                (None, Err(_)) => {}
+            match place {
+                Ok(place) => self.attempts[place] = attempt,
+                Err(place) => self.attempts.insert(place, attempt),
             }
         }
     }
@@ -165,24 +181,13 @@ impl View {
     }
 }
 
-impl Version {
-    fn of(job: &Job, pods: &[&Pod], is_told: bool) -> Self {
-        let owned = |text: Option<&str>| text.map(str::to_owned);
-        let seen = versions(job, pods).map(|(uid, version)| (owned(uid), owned(version))).collect();
-        Self { seen, is_told }
-    }
-
-    fn is_of(&self, job: &Job, pods: &[&Pod], is_told: bool) -> bool {
-        let known = self.seen.iter().map(|(uid, version)| (uid.as_deref(), version.as_deref()));
-        self.is_told == is_told && known.eq(versions(job, pods))
-    }
-}
-
-fn versions<'a>(job: &'a Job, pods: &[&'a Pod]) -> impl Iterator<Item = (Option<&'a str>, Option<&'a str>)> {
-    let pods = pods.iter().map(|pod| &pod.metadata);
-    std::iter::once(&job.metadata)
-        .chain(pods)
-        .map(|metadata| (metadata.uid.as_deref(), metadata.resource_version.as_deref()))
+/// The pods of a Job.
+fn pods_of<'a>(
+    pods: &'a BTreeMap<(String, String), Arc<Pod>>,
+    job: &'a str,
+) -> impl Iterator<Item = &'a Pod> {
+    let first = (job.to_owned(), String::new());
+    pods.range(first..).take_while(move |((of, _), _)| of == job).map(|(_, pod)| pod.as_ref())
 }
 
 /// Whether it failed, still has to be settled, and only a pod can say why.
@@ -190,12 +195,10 @@ fn is_silent(attempt: &Attempt) -> bool {
     matches!(attempt.phase, Phase::Failed { .. }) && attempt.settled.is_none() && !attempt.aborted
 }
 
-/// Whether what was written is newer than what the watch shows. Resource versions of one kind are numbers
-/// that grow (KEP-5504); where they are not, what the watch shows counts.
+/// Whether what was written is newer than what the watch shows.
 fn is_newer(written: &Job, seen: &Job) -> bool {
-    let number = |job: &Job| job.resource_version().and_then(|version| version.parse::<u128>().ok());
-    written.uid() == seen.uid()
-        && matches!((number(written), number(seen)), (Some(written), Some(seen)) if written > seen)
+    let version = |job: &Job| job.resource_version();
+    written.uid() == seen.uid() && kinds::is_newer(version(written).as_deref(), version(seen).as_deref())
 }
 
 #[cfg(test)]
@@ -232,7 +235,9 @@ mod tests {
         view.refresh("platform", &watched(job("11", false)), &none, tests::time(0));
         assert!(view.attempts()[0].settled.is_some());
         assert_eq!(view.doubtful(tests::time(60)).len(), 1);
-        view.refresh("platform", &watched(job("13", false)), &none, tests::time(0));
+        let seen = job("13", false);
+        view.changed(seen.name_any());
+        view.refresh("platform", &watched(seen), &none, tests::time(0));
         assert!(view.attempts()[0].settled.is_none());
         assert!(view.doubtful(tests::time(60)).is_empty());
     }
@@ -255,6 +260,37 @@ mod tests {
         view.forget(&made.name_any());
         view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
         assert!(view.attempts().is_empty());
+    }
+
+    #[test]
+    fn what_is_not_said_to_have_changed_is_not_read_again_and_a_job_that_is_gone_is_left_out() {
+        let (mut view, none) = (View::default(), BTreeMap::new());
+        view.refresh("platform", &watched(job("11", false)), &none, tests::time(0));
+        let settled = job("12", true);
+        view.refresh("platform", &watched(settled.clone()), &none, tests::time(0));
+        assert!(view.attempts()[0].settled.is_none());
+        view.changed("another".to_owned());
+        view.changed(settled.name_any());
+        view.refresh("platform", &watched(settled.clone()), &none, tests::time(0));
+        assert!(view.attempts()[0].settled.is_some());
+        view.changed(settled.name_any());
+        view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
+        assert!(view.attempts().is_empty());
+        view.all_changed();
+        view.refresh("platform", &watched(settled), &none, tests::time(0));
+        assert_eq!(view.attempts().len(), 1);
+    }
+
+    /// Pods are by the name of their Job; one Job's name may begin as another's.
+    #[test]
+    fn the_pods_of_a_job_are_its_own() {
+        let pods: BTreeMap<_, _> = ["tc-1", "tc-1", "tc-10", "tc-2"]
+            .into_iter()
+            .enumerate()
+            .map(|(number, of)| ((of.to_owned(), format!("p{number}")), Arc::new(Pod::default())))
+            .collect();
+        let count = |job: &str| pods_of(&pods, job).count();
+        assert_eq!(["tc-1", "tc-10", "tc-2", "tc-3", "tc"].map(count), [2, 1, 1, 0, 0]);
     }
 
     /// The watch of Jobs is ahead of the one of pods, as after both were cut.

@@ -29,14 +29,14 @@ pub struct Change {
 }
 
 /// What changed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Part {
     /// Spec, finalizers or deletion of the platform itself. (Not its status.)
     Platform,
     /// An object that it owns, a pod of a component, or a Secret or ConfigMap that it names.
     Objects,
-    /// A transcoding Job or its pod.
-    Jobs,
+    /// The transcoding Job of this name, or a pod of it.
+    Job(String),
 }
 
 /// Objects of one sort, by platform and name.
@@ -117,7 +117,9 @@ pub struct Cluster {
     pub objects: Index<ObjectKey, DynamicObject>,
     /// Transcoding Jobs.
     pub jobs: Index<String, Job>,
-    /// Pods of components and Jobs, without their spec.
+    /// Pods of transcoding Jobs by the Job's name and their own, without their spec.
+    pub job_pods: Index<(String, String), Pod>,
+    /// Pods of components, without their spec.
     pub pods: Index<String, Pod>,
     /// Resource versions of all Secrets and ConfigMaps in the watched namespaces.
     versions: RwLock<HashMap<(String, Reference), String>>,
@@ -132,6 +134,7 @@ impl Default for Cluster {
             platforms: Index::default(),
             objects: Index::default(),
             jobs: Index::default(),
+            job_pods: Index::default(),
             pods: Index::default(),
             versions: RwLock::default(),
             served: RwLock::default(),

@@ -34,7 +34,7 @@ pub fn troubles<'a>(
         }
     }
     for pod in pods {
-        if pod.metadata.deletion_timestamp.is_some() || pod.labels().contains_key(names::LABEL_IDENTITY) {
+        if pod.metadata.deletion_timestamp.is_some() {
             continue;
         }
         if let (Some(component), Some(trouble)) = (pod.labels().get(names::LABEL_NAME), trouble(pod)) {

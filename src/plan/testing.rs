@@ -7,7 +7,7 @@ use crate::{
     kinds::{Kind, ObjectKey},
     observe::{self, Observed, Reference, Referenced},
     platform::Platform,
-    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
+    settings::{Images, Settings},
     validate::validate,
 };
 use kube::api::DynamicObject;
@@ -15,7 +15,6 @@ use serde_json::{Value, json};
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
-    time::Duration,
 };
 
 /// The name under which the autoscaler's controller changes `replicas`.
@@ -24,16 +23,13 @@ const AUTOSCALER: &str = "kube-controller-manager";
 /// Settings with images of plain names.
 pub(crate) fn settings() -> Settings {
     Settings {
-        images: Images::named(|name| format!("example.com/{name}:1")),
         allowed_aws_endpoints: vec!["http://172.31.240.1:4566".to_owned()],
-        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".to_owned()],
         allowed_roles: vec![crate::settings::RolePattern {
             namespace: "media".to_owned(),
             role_arn: "arn:aws:iam::123456789012:role/media-*".to_owned(),
         }],
-        watch_namespaces: Vec::new(),
-        resync: Duration::from_secs(600),
+        ..Settings::new(Images::named(|name| format!("example.com/{name}:1")))
     }
 }
 

@@ -2,7 +2,9 @@
 
 use super::parts::{Part, Verdict};
 use crate::{
-    api::{ConditionReason, ConditionType, JobCounts, JobFailure, QueueDepth, TranscodingStatus},
+    api::{
+        ConditionReason, ConditionType, JobCounts, JobFailure, QueueDepth, TranscodingStatus, whole_seconds,
+    },
     apply,
     dispatch::{
         Report,
@@ -159,7 +161,7 @@ fn failure(failed: &Failed) -> JobFailure {
         message: failed.why.message.clone(),
         attempt: i32::try_from(failed.attempt).unwrap_or(i32::MAX),
         dead_lettered: failed.dead_lettered,
-        time: Time(failed.at),
+        time: Time(whole_seconds(failed.at)),
     }
 }
 
@@ -181,6 +183,22 @@ mod tests {
         let transcoding = Some(Transcoding { failure, ..there });
         let observed = Observed { transcoding, ..Observed::default() };
         parts(&platform, &observed, &plan, &apply::aws::Applied::default(), Timestamp::UNIX_EPOCH).remove(0)
+    }
+
+    /// What was written has to be what is read, or it is written for ever.
+    #[test]
+    fn a_failure_is_the_same_when_it_was_written_and_read() {
+        let failed = Failed {
+            identity: contract::Identity::parse("y5yvbbsmzqf3lu6hlbqt").unwrap(),
+            key: None,
+            why: contract::TerminationMessage { reason: contract::Reason::NotMedia, message: String::new() },
+            attempt: 0,
+            dead_lettered: true,
+            at: "2026-07-01T12:01:17.399Z".parse().unwrap(),
+        };
+        let told = failure(&failed);
+        let read: JobFailure = serde_json::from_str(&serde_json::to_string(&told).unwrap()).unwrap();
+        assert_eq!(read, told);
     }
 
     #[test]

@@ -10,14 +10,13 @@ use kube::{
 use std::{
     net::Ipv4Addr,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 use streaming_operator::{
     admin,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
     observe::cluster::Cluster,
-    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
+    settings::{Images, Settings},
     surroundings::Surroundings,
 };
 use tokio::{net::TcpListener, task::JoinHandle};
@@ -144,12 +143,7 @@ impl Operator {
 #[must_use]
 pub fn settings(namespace: &str) -> Settings {
     Settings {
-        images: Images::named(|name| format!("test/{name}:1")),
-        allowed_aws_endpoints: Vec::new(),
-        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
-        operator_identity_namespaces: Vec::new(),
-        allowed_roles: Vec::new(),
         watch_namespaces: vec![namespace.to_owned()],
-        resync: Duration::from_secs(600),
+        ..Settings::new(Images::named(|name| format!("test/{name}:1")))
     }
 }

@@ -28,7 +28,7 @@ use streaming_operator::{
         rds::drill::{Answer, Question, Step},
     },
     platform::{Aws, Credentials, Platform},
-    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
+    settings::{Images, Settings},
     status::{self, View},
     validate::validate,
 };
@@ -339,13 +339,9 @@ impl World {
 
 pub fn settings() -> Settings {
     Settings {
-        images: Images::named(|name| format!("example.com/{name}:1")),
-        allowed_aws_endpoints: Vec::new(),
         allowed_roles: vec!["*=arn:aws:iam::123456789012:role/*".parse().unwrap()],
-        external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
         operator_identity_namespaces: vec!["*".to_owned()],
-        watch_namespaces: Vec::new(),
-        resync: Duration::from_secs(600),
+        ..Settings::new(Images::named(|name| format!("example.com/{name}:1")))
     }
 }
 

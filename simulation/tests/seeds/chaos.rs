@@ -15,10 +15,11 @@ use rand::{Rng, rngs::StdRng, seq::IndexedRandom};
 use simulation::kubernetes::{
     Effect,
     request::{Request, Verb},
+    resource::JOBS,
     status::Refusal,
 };
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fmt,
     sync::{
         Arc, Mutex, MutexGuard,
@@ -35,6 +36,8 @@ pub struct Chaos {
     is_on: bool,
     /// Whether messages were deleted since someone looked.
     pub has_deleted: bool,
+    /// Jobs whose creation arrives so late that who asked for them may lead no more.
+    pub late_jobs: BTreeSet<String>,
     /// What befell how many.
     pub injected: BTreeMap<String, u64>,
 }
@@ -54,6 +57,7 @@ impl Chaos {
             aws,
             is_on: true,
             has_deleted: false,
+            late_jobs: BTreeSet::new(),
             injected: BTreeMap::new(),
         }))
     }
@@ -98,6 +102,10 @@ impl Chaos {
             _ => Effect::LateReply(self.some_time()),
         };
         self.count(&format!("kubernetes: {kind}"));
+        let is_long = matches!(effect, Effect::Late(by) if by > Duration::from_secs(5));
+        if is_long && request.verb == Verb::Create && request.resource == JOBS {
+            self.late_jobs.insert(request.key().name);
+        }
         Some(effect)
     }
 

@@ -52,6 +52,8 @@ pub struct Inspector {
     slots: BTreeMap<String, Vec<(Timestamp, u64)>>,
     /// Images that all pods of a Deployment had at some time, by the Deployment's owner and name.
     reached: BTreeSet<(String, String, String)>,
+    /// Jobs whose creation arrived late: they count for no slot.
+    pub late_jobs: BTreeSet<String>,
     /// Clips of which a Job completed at some time.
     pub done: BTreeSet<String>,
     /// What did not hold.
@@ -214,7 +216,8 @@ impl Inspector {
         self.broken.append(&mut broken);
     }
 
-    /// No more Jobs than the spec admits, or admitted a short time ago.
+    /// No more Jobs than the spec admits, or admitted a short time ago, but for what a leader asked for before it lost
+    /// the lead and what arrives when another one has filled the slots (0024).
     fn slots_kept(&self, made: &Value, at: Timestamp, cluster: &Cluster) -> Option<String> {
         let uid = owner(made);
         let history = self.slots.get(uid)?;
@@ -226,7 +229,10 @@ impl Inspector {
         let most = valid.map(|((_, slots), _)| *slots).max().unwrap_or(0);
         let active = cluster.with(|store, _| {
             let jobs = store.all().filter(|(key, _)| key.resource == JOBS);
-            jobs.filter(|(_, job)| owner(job) == uid && !has_ended(job)).count()
+            jobs.filter(|(key, job)| {
+                owner(job) == uid && !has_ended(job) && !self.late_jobs.contains(&key.name)
+            })
+            .count()
         });
         (active as u64 > most).then(|| format!("{active} Jobs at a time, and {most} slots"))
     }

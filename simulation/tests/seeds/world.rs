@@ -32,7 +32,7 @@ use streaming_operator::{
     aws::Accounts,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
-    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
+    settings::{Images, Settings},
     surroundings::{self, Surroundings},
 };
 use tokio::sync::mpsc;
@@ -203,13 +203,10 @@ impl World {
             concurrency: 4,
         };
         let settings = Settings {
-            images: Images::named(|name| format!("example.com/{name}:1")),
-            allowed_aws_endpoints: Vec::new(),
-            allowed_roles: Vec::new(),
-            external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
             operator_identity_namespaces: vec!["*".to_owned()],
             watch_namespaces: vec![NAMESPACE.to_owned()],
             resync: self.resync,
+            ..Settings::new(Images::named(|name| format!("example.com/{name}:1")))
         };
         let postgres = Postgres::by(Servers::new(&self.cloud, line.clone()));
         let surroundings = Surroundings { client, accounts, postgres, clock, metrics: metrics.clone() };
@@ -394,6 +391,7 @@ impl World {
     pub fn inspect(&self) {
         let deleted = std::mem::take(&mut lock(&self.chaos).has_deleted);
         let mut inspector = self.inspector();
+        inspector.late_jobs.append(&mut lock(&self.chaos).late_jobs);
         inspector.look(&self.cluster);
         inspector.one_of_each(&self.cloud, &Self::place());
         if deleted {

@@ -1,12 +1,14 @@
 //! Clips become Jobs, one for each, wherever the operator dies.
 
-use crate::world::World;
+use crate::world::{World, well};
+use jiff::SignedDuration;
 use rstest::rstest;
 use simulation::{
-    kubernetes::{Effect, request::Verb, resource::JOBS},
-    wire::{Break, Fate},
+    kubernetes::{Effect, controllers::Run, request::Verb, resource::JOBS},
+    wire::{Break, Fate, Wire},
 };
 use std::{collections::BTreeSet, time::Duration};
+use tokio_util::sync::CancellationToken;
 
 const SPEC: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
 const CLIPS: usize = 5;
@@ -70,6 +72,33 @@ async fn a_job_of_which_nothing_was_heard_is_not_made_twice() {
     world.until("done", |world| world.messages() == 0).await;
     let made = world.jobs_made();
     assert_eq!(made.len(), 1, "{made:#?}");
+}
+
+/// A standby takes over whose watch has not yet shown the Job that the leader made a moment before it died.
+#[tokio::test(start_paused = true)]
+async fn a_new_leader_with_a_stale_watch_makes_no_job_beyond_the_slots() {
+    let long = Run { lasts: SignedDuration::from_mins(5), ..well() };
+    let handover = async |crash: Option<Break>| {
+        let long = long.clone();
+        let world = World::new(None).freeze().with_operator(crash, move |_| long.clone());
+        let standby = world.operator("standby", &Wire::default());
+        world.spawn(async move { standby.run(CancellationToken::new()).await });
+        world.apply("{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 1}}");
+        world.settled().await;
+        world.cluster.set_watch_lag(Duration::from_mins(10));
+        ["one.mp4", "two.mp4"].iter().for_each(|clip| world.upload(clip));
+        world.until("a Job is made", |world| !world.jobs_made().is_empty()).await;
+        for _ in 0..120 {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let (_, active) = world.jobs_done_and_active();
+            assert!(active <= 1, "{crash:?}: {active} Jobs at a time");
+        }
+        world.requests()
+    };
+    let sent = handover(None).await;
+    let made = sent.iter().position(|request| request.contains("POST") && request.contains("/jobs"));
+    let at = made.unwrap_or_else(|| panic!("no Job is made: {sent:#?}")) + 1;
+    handover(Some(Break { at, fate: Fate::Lost })).await;
 }
 
 #[rstest]

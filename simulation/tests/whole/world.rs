@@ -14,7 +14,7 @@ use simulation::{
     kubernetes::{
         Cluster,
         controllers::{Controllers, Exit, Run},
-        resource::{DEPLOYMENTS, JOBS, PLATFORMS, PODS, SECRETS},
+        resource::{DEPLOYMENTS, JOBS, LEASES, PLATFORMS, PODS, SECRETS},
         store::{Change, Key, Subresource, Write},
     },
     wire::{Break, Wire},
@@ -29,7 +29,7 @@ use streaming_operator::{
     aws::Accounts,
     controller::{Controller, Replica, lease::Timing},
     metrics::Metrics,
-    settings::{EXTERNAL_ID_PREFIX, Images, Settings},
+    settings::{Images, Settings},
     surroundings::{self, Surroundings},
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -147,15 +147,20 @@ impl World {
             concurrency: 4,
         };
         let settings = Settings {
-            images: Images::named(|name| format!("example.com/{name}:1")),
-            allowed_aws_endpoints: Vec::new(),
-            allowed_roles: Vec::new(),
-            external_id_prefix: EXTERNAL_ID_PREFIX.to_owned(),
             operator_identity_namespaces: vec!["*".to_owned()],
             watch_namespaces: vec![NAMESPACE.to_owned()],
-            resync: Duration::from_secs(600),
+            ..Settings::new(Images::named(|name| format!("example.com/{name}:1")))
         };
         Controller::new(Surroundings { client, accounts, postgres, clock, metrics }, settings, replica)
+    }
+
+    /// Who holds the lease.
+    pub fn leader(&self) -> String {
+        let key = Key { resource: LEASES, ..Self::named("streaming-operator") };
+        let lease = self.cluster.with(|store, _| store.get(&key));
+        lease
+            .map(|it| it["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
+            .unwrap_or_default()
     }
 
     /// Requests of the operator that dies, as far as it lived.

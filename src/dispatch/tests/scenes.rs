@@ -9,7 +9,7 @@ use crate::dispatch::{
     memory::{Lease, MAX_HOLD, Memory, Received},
     policy::Policy,
     report::report,
-    step::{Done, Step},
+    step::{Done, Step, StepError},
 };
 use contract::{Outcome, Reason};
 use jiff::{SignedDuration, Timestamp};
@@ -17,8 +17,10 @@ use std::collections::BTreeMap;
 
 /// A dispatcher that has seen these Jobs since `since`.
 fn seen(attempts: &[Attempt], since: Timestamp) -> Memory {
+    let mut attempts = attempts.to_vec();
+    attempts.sort_by(|one, other| one.name.cmp(&other.name));
     let mut memory = Memory::default();
-    memory.observe(attempts, &policy(), since);
+    memory.observe(&attempts, &policy(), since);
     memory
 }
 
@@ -332,6 +334,30 @@ fn a_platform_that_is_deleted_lets_jobs_end_and_gives_the_rest_back() {
     assert!(steps.contains(&"return for 0 s".to_owned()), "{steps:?}");
     memory.observe(&[], &policy(), time(101));
     assert!(decide(&draining, &[], &memory, time(101)).drained);
+}
+
+/// A request that is given up may still be performed.
+#[test]
+fn a_job_of_which_nothing_was_heard_keeps_its_slot_for_a_minute() {
+    let policy = Policy { max_jobs: 1, ..policy() };
+    let mut memory = seen(&[], time(0));
+    memory.receive(vec![received("m-a", "a", time(0))], VISIBILITY, time(0));
+    let unanswered = decide(&policy, &[], &memory, time(0)).steps;
+    assert_eq!(names(&unanswered), ["create 1"]);
+    let no_answer = StepError { message: "no answer".into(), creation: false };
+    memory.fold(&unanswered[0], &Err(no_answer), VISIBILITY, time(30));
+    memory.receive(vec![received("m-b", "b", time(30))], VISIBILITY, time(30));
+    assert_eq!(names(&decide(&policy, &[], &memory, time(30)).steps), ["return for 0 s"]);
+    let again = decide(&policy, &[], &memory, time(50)).steps;
+    assert!(again.contains(&unanswered[0]), "{again:?}");
+    assert_eq!(names(&again), ["create 1", "return for 0 s"]);
+    // Its message is visible again, and none is received for the slot that it has.
+    memory.observe(&[], &policy, time(89));
+    let alone = Memory { inbox: Vec::new(), ..memory.clone() };
+    assert_eq!(decide(&policy, &[], &alone, time(89)).receive, 0);
+    memory.observe(&[], &policy, time(90));
+    memory.receive(vec![received("m-b", "b", time(90))], VISIBILITY, time(90));
+    assert_eq!(names(&decide(&policy, &[], &memory, time(90)).steps), ["create 1"]);
 }
 
 #[test]

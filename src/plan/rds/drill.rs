@@ -9,7 +9,7 @@
 
 use super::{Planner, endpoint, master_secret_name};
 use crate::{
-    api::{FinishedDrill, RestoreDrillStatus, names},
+    api::{FinishedDrill, RestoreDrillStatus, names, whole_seconds},
     managed::{
         Settings,
         rds::{
@@ -433,8 +433,4 @@ fn unusable(identifier: &str, status: &str, phase: Phase) -> Option<Next> {
 fn untag_master(arn: &str) -> rds::Call {
     let keys = BTreeSet::from([names::TAG_MASTER.to_owned()]);
     rds::Call::Untag { arn: arn.to_owned(), keys }
-}
-
-fn whole_seconds(time: Timestamp) -> Timestamp {
-    Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
