@@ -181,12 +181,12 @@ apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-t
 
 # Every fault of the simulation, of which unit_tests takes a sample. Optimised, for it lives thousands of lives.
 faults_tests() {
-  cargo nextest run --locked --release --package simulation --test whole --run-ignored all --no-tests fail
+  cargo nextest run --locked --cargo-profile soak --package simulation --test whole --run-ignored all --no-tests fail
 }
 
 # Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped). Optimised, too.
 soak_tests() {
-  cargo test --locked --release --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture
+  cargo test --locked --profile soak --package simulation --test seeds -- --ignored --exact soak_goes_on --nocapture
 }
 
 # As in unit_tests, with more inputs.

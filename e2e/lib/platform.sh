@@ -31,7 +31,7 @@ platform_ready() {
   local namespace
   namespace=$(platform_namespace)
   kubectl --namespace "$namespace" wait --for=condition=Ready --timeout=300s "streamingplatform/$PLATFORM" || {
-    kubectl --namespace "$namespace" get streamingplatform "$PLATFORM" --output yaml
+    kubectl --namespace "$namespace" get streamingplatform "$PLATFORM" --output json | jq .status
     kubectl --namespace "$namespace" get pods
     return 1
   }

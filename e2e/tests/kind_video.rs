@@ -180,14 +180,13 @@ async fn bad_inputs(api: &Api, platform: &Platform, aws: &Transcoding, jobs: &Jo
             "{name} is {reason}, not {failure:?}"
         );
     }
-    in_status(platform, &expected).await?;
-    in_dead_letters(platform, aws, &uploaded, &expected).await?;
-
     let history = jobs.now();
     for object in &uploaded {
-        let attempts = history.of(object.identity().as_str()).len();
-        ensure!(attempts == 1, "{} was tried {attempts} times", object.key);
+        let attempts = history.of(object.identity().as_str());
+        ensure!(attempts.len() == 1, "{} was tried more than once: {attempts:#?}", object.key);
     }
+    in_status(platform, &expected).await?;
+    in_dead_letters(platform, aws, &uploaded, &expected).await?;
     s3.wait_until_empty(&aws.queue, SOON).await?;
     let first = api.videos().await?.into_iter().find(|v| v.file_name == "empty.mp4").context("empty.mp4")?;
     answer(api.request(Method::DELETE, &format!("/api/videos/{}", first.id))).await?;

@@ -66,6 +66,19 @@ impl Applied {
         !self.changed.is_empty() || !self.pruned.is_empty()
     }
 
+    /// Of two passes: what both did, and what the second one could not do.
+    #[must_use]
+    pub fn after(self, mut earlier: Self) -> Self {
+        for (all, new) in [(&mut earlier.changed, self.changed), (&mut earlier.pruned, self.pruned)] {
+            for key in new {
+                if !all.contains(&key) {
+                    all.push(key);
+                }
+            }
+        }
+        Self { refused: self.refused, failed: self.failed, ..earlier }
+    }
+
     fn note(&mut self, key: ObjectKey, result: Result<(), kube::Error>) {
         match result.map_err(Refusal::from) {
             Ok(()) => self.changed.push(key),

@@ -40,10 +40,17 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+use tokio::time::Instant;
 use tracing::{debug, instrument, warn};
 
 /// Longest that one reconcile may take. A call that hangs must not hold its place for ever.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// Most passes of one reconcile: a platform is made in three.
+const PASSES: u32 = 4;
+
+/// No further pass begins after this. Where AWS is slow, or throttles, the status tells how far it is.
+const PASSING: Duration = Duration::from_secs(10);
 
 /// Longest that telling of such a one may take.
 const TELLING: Duration = Duration::from_secs(10);
@@ -70,6 +77,14 @@ pub struct Pipeline {
     pub(super) database: Database,
     pub(super) cache: Cache,
     memory: Mutex<HashMap<PlatformKey, Memory>>,
+}
+
+/// How a pass ended.
+enum Passed {
+    /// There is nothing to do, or nothing that can be done now.
+    Done(Done),
+    /// AWS was changed. What all passes applied so far.
+    Again(Applied),
 }
 
 /// What is remembered of a platform between two reconciles. A new leader does well without.
@@ -118,7 +133,7 @@ impl Pipeline {
             if resource.meta().deletion_timestamp.is_some() {
                 Box::pin(self.finalize(key, &resource)).await
             } else {
-                Box::pin(self.pass(key, &resource)).await
+                Box::pin(self.passes(key, &resource)).await
             }
         });
         if let Ok(done) = tokio::time::timeout(LIMIT, pass).await {
@@ -134,21 +149,43 @@ impl Pipeline {
         Outcome::Failed.into()
     }
 
-    async fn pass(&self, key: &PlatformKey, resource: &StreamingPlatform) -> Done {
+    /// Passes, one after the other as long as each changes AWS: no watch tells of that, and what comes next needs it.
+    /// One status and one event tell of all of them.
+    async fn passes(&self, key: &PlatformKey, resource: &StreamingPlatform) -> Done {
+        let began = Instant::now();
+        let (mut applied, mut passes) = (Applied::default(), 0);
+        loop {
+            passes += 1;
+            let may_follow = passes < PASSES && began.elapsed() < PASSING;
+            match Box::pin(self.pass(key, resource, applied, may_follow)).await {
+                Passed::Done(done) => return done,
+                Passed::Again(so_far) => applied = so_far,
+            }
+        }
+    }
+
+    /// One pass, after those that `earlier` tells of. Where another one `may_follow` and shall, it tells nobody.
+    async fn pass(
+        &self,
+        key: &PlatformKey,
+        resource: &StreamingPlatform,
+        earlier: Applied,
+        may_follow: bool,
+    ) -> Passed {
         let mut observed = match self.observe(key, resource).await {
             Ok(observed) => observed,
             Err(error) => {
                 warn!(%error, "can't observe the platform");
                 let error = error.to_string();
-                self.publish(key, resource, View::Unread(&error), &Applied::default()).await;
-                return Outcome::Failed.into();
+                self.publish(key, resource, View::Unread(&error), &earlier).await;
+                return Passed::Done(Outcome::Failed.into());
             }
         };
         let platform = match validate::validate(resource, &observed, &self.settings) {
             Ok(platform) => platform,
             Err(findings) => {
-                let done = self.publish(key, resource, View::Invalid(&findings), &Applied::default()).await;
-                return if done { Outcome::Invalid.into() } else { Outcome::Failed.into() };
+                let told = self.publish(key, resource, View::Invalid(&findings), &earlier).await;
+                return Passed::Done(if told { Outcome::Invalid } else { Outcome::Failed }.into());
             }
         };
         // Before anything is made in AWS, so that none is forgotten when the platform goes; and before anything is
@@ -156,9 +193,9 @@ impl Pipeline {
         if platform.calls_aws() && !has_finalizer(resource) {
             if let Err(error) = self.set_finalizer(key, resource, true).await {
                 warn!(%error, "can't put the finalizer on the platform");
-                return Outcome::Failed.into();
+                return Passed::Done(Outcome::Failed.into());
             }
-            return Outcome::Applied.into();
+            return Passed::Done(Outcome::Applied.into());
         }
         let account = self.transcoding.account(resource, &platform, &observed).await;
         self.transcoding.observe(key, resource, &platform, &account, &mut observed).await;
@@ -167,7 +204,7 @@ impl Pipeline {
         self.note_load(key, transcoding::load(&observed));
         let plan = plan::plan(&platform, &observed, self.clock.now());
         let uid = resource.uid().unwrap_or_default();
-        let applied = self.applier.apply(key, &uid, &plan, &observed).await;
+        let applied = self.applier.apply(key, &uid, &plan, &observed).await.after(earlier);
         let account = account.ok().flatten();
         let mut aws = apply::aws::Outcome {
             transcoding: self.transcoding.apply(key, &platform, &plan, account.as_ref()).await,
@@ -201,6 +238,10 @@ impl Pipeline {
                 aws.cache.failures.push(failure);
             }
         }
+        let mut outcome = outcome(&observed, &plan, &applied, &aws);
+        if may_follow && aws.changed() > 0 && outcome != Outcome::Failed {
+            return Passed::Again(applied);
+        }
         let view = View::Planned {
             platform: &platform,
             observed: &observed,
@@ -208,9 +249,9 @@ impl Pipeline {
             applied: &applied,
             aws: &aws,
         };
-        let written = self.publish(key, resource, view, &applied).await;
-        let outcome = outcome(written, &observed, &plan, &applied, &aws);
-        // What was made in AWS, no watch tells: look at once.
+        if !self.publish(key, resource, view, &applied).await {
+            outcome = Outcome::Failed;
+        }
         let refresh = if aws.changed() > 0 {
             Some(Duration::ZERO)
         } else {
@@ -219,7 +260,7 @@ impl Pipeline {
             let transcoding = observed.transcoding.as_ref().map(|it| it.refresh_after);
             transcoding.into_iter().chain(database).chain(cache).min()
         };
-        Done { outcome, refresh }
+        Passed::Done(Done { outcome, refresh })
     }
 
     #[instrument(skip_all)]
@@ -336,20 +377,14 @@ fn drill(status: &StreamingPlatformStatus) -> Option<&RestoreDrillStatus> {
     status.database.as_ref()?.restore_drill.as_ref()
 }
 
-/// How a reconcile ended that came to its end.
-fn outcome(
-    written: bool,
-    observed: &Observed,
-    plan: &Plan,
-    applied: &Applied,
-    aws: &apply::aws::Outcome,
-) -> Outcome {
+/// How a pass ended that came to its end.
+fn outcome(observed: &Observed, plan: &Plan, applied: &Applied, aws: &apply::aws::Outcome) -> Outcome {
     let cluster_failed = !applied.failed().is_empty() || !applied.refused().is_empty();
     let aws_failed = aws.failures().any(|failure| !failure.waiting)
         || observed.transcoding.as_ref().is_some_and(|it| it.failure.is_some())
         || observed.database.as_ref().is_some_and(|it| it.failure.is_some())
         || observed.cache.as_ref().is_some_and(|it| it.failure.is_some());
-    if !written || cluster_failed || aws_failed {
+    if cluster_failed || aws_failed {
         Outcome::Failed
     } else if !plan.waiting.is_empty() {
         Outcome::Waiting

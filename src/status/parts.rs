@@ -137,15 +137,11 @@ impl Looks<'_> {
             return withheld;
         }
         let trouble = self.observed.pod_troubles.get(name);
-        let Some(object) = self.observed.objects.get(deployment) else {
-            return Verdict::moving(
-                ConditionReason::Progressing,
-                format!("{name}: its Deployment is being made"),
-            );
-        };
         let status = |path: &str| number(self.observed, deployment, path);
         let (updated, available) = (status("/status/updatedReplicas"), status("/status/availableReplicas"));
-        let current = status("/status/observedGeneration") >= object.metadata.generation.unwrap_or_default();
+        let current = self.observed.objects.get(deployment).is_some_and(|object| {
+            status("/status/observedGeneration") >= object.metadata.generation.unwrap_or_default()
+        });
         // More replicas than the least are the autoscaler's: while they start, the component serves.
         let least = self.platform.components.iter().find(|c| c.name == *name).map_or(1, |c| c.scale.min());
         let enough = i64::from(least);

@@ -16,7 +16,10 @@ use std::{
     pin::pin,
     time::Duration,
 };
-use streaming_operator::api::names::{LABEL_ATTEMPT, LABEL_IDENTITY};
+use streaming_operator::{
+    api::names::{LABEL_ATTEMPT, LABEL_IDENTITY},
+    dispatch::attempt::ANNOTATION_FAILURE,
+};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
 /// Follows the Jobs of a namespace. A watch shows every change in the order in which it happened, so that
@@ -48,6 +51,8 @@ pub struct Seen {
     pub attempt: u32,
     /// What became of it.
     pub state: State,
+    /// Why it failed, as the operator wrote on it.
+    pub failure: Option<String>,
     /// Whether the object is gone.
     pub deleted: bool,
 }
@@ -103,6 +108,7 @@ impl History {
             identity: job.labels().get(LABEL_IDENTITY).cloned().unwrap_or_default(),
             attempt: job.labels().get(LABEL_ATTEMPT).and_then(|a| a.parse().ok()).unwrap_or_default(),
             state: state(job),
+            failure: job.annotations().get(ANNOTATION_FAILURE).cloned(),
             deleted,
         };
         self.jobs.insert(uid, seen.clone());

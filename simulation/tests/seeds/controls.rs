@@ -77,7 +77,13 @@ impl Scene {
     }
 
     fn seen(&self) -> String {
+        self.seen_with_late(&[])
+    }
+
+    /// What is seen where the creation of these Jobs arrived late.
+    fn seen_with_late(&self, jobs: &[&str]) -> String {
         let mut inspector = Inspector::default();
+        inspector.late_jobs.extend(jobs.iter().map(|job| (*job).to_owned()));
         inspector.look(&self.cluster);
         inspector.broken.join("\n")
     }
@@ -113,6 +119,23 @@ async fn what_is_wrong_is_seen(#[case] act: impl Fn(&Scene), #[case] expected: &
     let scene = Scene::new();
     act(&scene);
     let seen = scene.seen();
+    assert!(if expected.is_empty() { seen.is_empty() } else { seen.contains(expected) }, "{seen}");
+}
+
+#[rstest]
+#[case::one_beside_it(&["a"], &["b"], "")]
+#[case::two_beside_it(&["a"], &["b", "c"], "2 Jobs at a time, and 1 slots")]
+#[case::two_that_are_late(&["a", "b"], &["c"], "")]
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_late_takes_no_slot_and_excuses_no_other(
+    #[case] late: &[&str],
+    #[case] others: &[&str],
+    #[case] expected: &str,
+) {
+    let scene = Scene::new();
+    [others, late].concat().iter().for_each(|identity| scene.job(identity, 1));
+    let late: Vec<String> = late.iter().map(|identity| format!("tc-{identity}-1")).collect();
+    let seen = scene.seen_with_late(&late.iter().map(String::as_str).collect::<Vec<_>>());
     assert!(if expected.is_empty() { seen.is_empty() } else { seen.contains(expected) }, "{seen}");
 }
 

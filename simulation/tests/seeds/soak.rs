@@ -191,9 +191,12 @@ pub fn all(seeds: impl Iterator<Item = u64> + Send, goes: Goes) {
 
 fn failure(seed: u64, broken: &[String]) -> String {
     let lines: Vec<String> = broken.iter().take(5).map(|line| line.chars().take(1500).collect()).collect();
+    // In the build that it failed in.
+    let path = env::current_exe().unwrap_or_default();
+    let profile = if path.iter().any(|part| part == "soak") { " --profile soak" } else { "" };
     format!(
-        "seed {seed} failed:\n  {}\nreplay it: SEED={seed} TRACE=/tmp/trace cargo test -p simulation --test seeds -- \
-         --ignored --exact replay --nocapture",
+        "seed {seed} failed:\n  {}\nreplay it: SEED={seed} TRACE=/tmp/trace cargo test{profile} -p simulation \
+         --test seeds -- --ignored --exact replay --nocapture",
         lines.join("\n  ")
     )
 }

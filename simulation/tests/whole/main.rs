@@ -7,8 +7,8 @@ mod crashes;
 mod invariants;
 mod life;
 mod proxy;
-mod reads;
 mod refusals;
+mod requests;
 mod scenarios;
 #[path = "../common/servers.rs"]
 mod servers;

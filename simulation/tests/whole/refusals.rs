@@ -1,6 +1,7 @@
 //! AWS refuses: it throttles, or denies.
 
 use crate::world::World;
+use serde_json::Value;
 use simulation::aws::{
     ACCOUNT, Place,
     fault::{Effect, Fault, Injection},
@@ -55,11 +56,14 @@ async fn throttling_at_most_doubles_the_time_and_slows_no_other_account() {
     assert!(other <= other_alone + Duration::from_secs(4), "{other:?} instead of {other_alone:?}");
 }
 
+fn denied() -> Effect {
+    let status = http::StatusCode::FORBIDDEN;
+    Effect::Answer(Fault::sender(status, "AccessDenied", "User is not authorized to perform this action"))
+}
+
 /// AWS denies some calls from now on.
 fn deny(world: &World, action: &str) {
-    let status = http::StatusCode::FORBIDDEN;
-    let denied = Fault::sender(status, "AccessDenied", "User is not authorized to perform this action");
-    let (after, times, effect) = (0, u32::MAX, Effect::Answer(denied));
+    let (after, times, effect) = (0, u32::MAX, denied());
     world.cloud.inject(Injection { action: action.to_owned(), after, times, effect });
 }
 
@@ -81,4 +85,32 @@ async fn what_may_not_be_seen_is_not_taken_for_missing() {
     tokio::time::sleep(Duration::from_secs(1800)).await;
     assert!(world.asked("sqs:GetQueueUrl") > 1);
     assert_eq!(world.asked("sqs:CreateQueue"), 0);
+}
+
+/// The operator still sees a platform that waits for AWS to let it go, while someone took its finalizer away and
+/// made another one of its name.
+#[tokio::test(start_paused = true)]
+async fn the_status_of_a_deleted_platform_never_reaches_the_next_one_of_its_name() {
+    let world = World::new(None);
+    world.apply(CLIPS);
+    world.settled().await;
+    world.cloud.set_fault(|_, _| Some(denied()));
+    world.delete();
+    let deleting = |world: &World| {
+        let resource = world.resource();
+        resource.is_some_and(|it| it["status"]["conditions"].to_string().contains("Deleting"))
+    };
+    world.until("it waits for AWS", deleting).await;
+    world.cluster.set_watch_lag(Duration::from_mins(20));
+    world.take_finalizers();
+    assert_eq!(world.resource(), None);
+    world.apply(CLIPS);
+    let asked = world.cloud.calls().len();
+    world.cloud.set_fault(|_, _| None);
+    for _ in 0..300 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!(world.resource().map(|it| it["status"].clone()), Some(Value::Null));
+    }
+    assert!(world.cloud.calls().len() > asked, "the deletion went on");
+    world.settled().await;
 }

@@ -14,7 +14,7 @@ use simulation::{
     kubernetes::{
         Cluster,
         controllers::{Controllers, Exit, Run},
-        resource::{DEPLOYMENTS, JOBS, LEASES, PLATFORMS, PODS, SECRETS},
+        resource::{DEPLOYMENTS, EVENTS, JOBS, LEASES, PLATFORMS, PODS, SECRETS},
         store::{Change, Key, Subresource, Write},
     },
     wire::{Break, Wire},
@@ -221,9 +221,27 @@ impl World {
         self.cluster.with(|store, now| store.delete(&Self::platform(), &Value::Null, now).unwrap());
     }
 
+    /// Takes all finalizers away from the platform, as a user does who does not want to wait.
+    pub fn take_finalizers(&self) {
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "kubectl-patch", subresource: Subresource::Main, now };
+            let patch = json!({"metadata": {"finalizers": null}});
+            store.merge_patch(&Self::platform(), &patch, write).unwrap();
+        });
+    }
+
     /// The platform; none: it is gone.
     pub fn resource(&self) -> Option<Value> {
         self.cluster.with(|store, _| store.get(&Self::platform()))
+    }
+
+    /// The notes of all events with this reason.
+    pub fn events(&self, reason: &str) -> String {
+        self.cluster.with(|store, _| {
+            let events =
+                store.all().filter(|(key, event)| key.resource == EVENTS && event["reason"] == reason);
+            events.map(|(_, event)| event["note"].as_str().unwrap_or_default().to_owned()).collect()
+        })
     }
 
     /// Waits until something is so.

@@ -1,4 +1,4 @@
-//! AWS takes few calls a second: how many a platform costs.
+//! AWS and the API server take so many requests a second: how many a platform costs.
 
 use crate::world::World;
 
@@ -29,4 +29,28 @@ async fn a_deletion_that_waits_asks_seldom() {
     world.until("gone", |world| world.resource().is_none()).await;
     let calls = world.cloud.calls().len() - before;
     assert!(calls <= DELETION, "{calls} calls of AWS");
+}
+
+/// One when nothing is left that a reconcile can do, one when messages are received, one when all pods are available.
+const STATUSES: usize = 3;
+/// What was applied, and that it is on its way, and Ready.
+const EVENTS: usize = 3;
+
+#[tokio::test(start_paused = true)]
+async fn while_a_platform_is_made_its_status_is_written_three_times() {
+    let world = World::new(None);
+    world.apply(
+        "{aws: {region: eu-central-1}, frontend: {image: 'f:1'}, backend: {image: 'b:1'}, worker: {image: 'w:1'},
+        transcoding: {}}",
+    );
+    world.settled().await;
+    let requests = world.requests();
+    let count = |what: &str| requests.iter().filter(|request| request.contains(what)).count();
+    assert_eq!(
+        (count("streamingplatforms/tv/status"), count("/events")),
+        (STATUSES, EVENTS),
+        "{requests:#?}"
+    );
+    let applied = world.events("Applied");
+    assert!(applied.contains("Deployment/tv-backend") && applied.contains("Service/tv-backend"), "{applied}");
 }
