@@ -18,12 +18,7 @@ mod stores;
 mod transcoding;
 mod worker;
 
-use crate::{
-    kinds::PlatformKey,
-    observe::cluster::{Change, Cluster, Part},
-    settings::Settings,
-    surroundings::Surroundings,
-};
+use crate::{kinds::PlatformKey, observe::cluster::Cluster, settings::Settings, surroundings::Surroundings};
 use backon::ExponentialBuilder;
 use cache::Cache;
 use database::Database;
@@ -201,9 +196,7 @@ async fn forward(cluster: &Cluster, trigger: mpsc::UnboundedSender<PlatformKey>)
     let mut sent = everything();
     while sent.is_ok() {
         sent = match changes.recv().await {
-            // Jobs concern the dispatcher, which triggers what its report concerns.
-            Ok(Change { part: Part::Job(_), .. }) => Ok(()),
-            Ok(change) => trigger.send(change.platform),
+            Ok(platform) => trigger.send(platform),
             Err(broadcast::error::RecvError::Lagged(_)) => everything(),
             Err(broadcast::error::RecvError::Closed) => return,
         };

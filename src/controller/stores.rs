@@ -9,7 +9,7 @@ use crate::{
     kinds::{Kind, ObjectKey, PlatformKey},
     observe::{
         Reference,
-        cluster::{Cluster, Part, platform_of},
+        cluster::{Cluster, platform_of},
     },
     plan,
 };
@@ -137,7 +137,7 @@ impl Optional {
             cluster.synced().await;
             cluster.set_served(self.kind);
             for platform in cluster.platforms.platforms() {
-                cluster.announce(platform, Part::Objects);
+                cluster.announce(platform);
             }
             while watches.join_next().await.is_some() {}
         });
@@ -252,13 +252,13 @@ impl Sort for Platforms {
         let old = cluster.platforms.insert(id.clone(), (), Arc::new(object));
         // Our own status patches come back here; they are no reason to look again.
         if old.as_deref().map(fingerprint) != Some(new) {
-            cluster.announce(id, Part::Platform);
+            cluster.announce(id);
         }
     }
 
     fn remove(&self, cluster: &Cluster, id: &PlatformKey) {
         cluster.platforms.remove(id, &());
-        cluster.announce(id.clone(), Part::Platform);
+        cluster.announce(id.clone());
     }
 
     fn retain(&self, cluster: &Cluster, scope: &Scope, seen: &HashSet<PlatformKey>) {
@@ -286,7 +286,7 @@ struct Objects(Kind);
 impl Objects {
     fn take(cluster: &Cluster, platform: &PlatformKey, key: &ObjectKey) {
         cluster.objects.remove(platform, key);
-        cluster.announce(platform.clone(), Part::Objects);
+        cluster.announce(platform.clone());
     }
 }
 
@@ -317,7 +317,7 @@ impl Sort for Objects {
         let version = object.resource_version();
         let old = cluster.objects.insert(platform.clone(), key, Arc::new(object));
         if old.and_then(|old| old.resource_version()) != version {
-            cluster.announce(platform, Part::Objects);
+            cluster.announce(platform);
         }
     }
 
@@ -337,7 +337,7 @@ impl Sort for Objects {
             keep
         });
         for platform in gone {
-            cluster.announce(platform, Part::Objects);
+            cluster.announce(platform);
         }
     }
 }
@@ -361,19 +361,19 @@ impl Sort for Jobs {
 
     fn put(&self, cluster: &Cluster, (platform, name): Self::Id, object: Job) {
         cluster.jobs.insert(platform.clone(), name.clone(), Arc::new(object));
-        cluster.announce(platform, Part::Job(name));
+        cluster.announce_job(&platform, &name);
     }
 
     fn remove(&self, cluster: &Cluster, (platform, name): &Self::Id) {
         cluster.jobs.remove(platform, name);
-        cluster.announce(platform.clone(), Part::Job(name.clone()));
+        cluster.announce_job(platform, name);
     }
 
     fn retain(&self, cluster: &Cluster, scope: &Scope, seen: &HashSet<Self::Id>) {
         cluster.jobs.retain(|platform, name| {
             let keep = !scope.has(&platform.namespace) || seen.contains(&(platform.clone(), name.clone()));
             if !keep {
-                cluster.announce(platform.clone(), Part::Job(name.clone()));
+                cluster.announce_job(platform, name);
             }
             keep
         });
@@ -399,20 +399,20 @@ impl Sort for Pods {
     fn put(&self, cluster: &Cluster, (platform, job, name): Self::Id, object: Pod) {
         if let Some(job) = job {
             cluster.job_pods.insert(platform.clone(), (job.clone(), name), Arc::new(object));
-            cluster.announce(platform, Part::Job(job));
+            cluster.announce_job(&platform, &job);
         } else {
             cluster.pods.insert(platform.clone(), name, Arc::new(object));
-            cluster.announce(platform, Part::Objects);
+            cluster.announce(platform);
         }
     }
 
     fn remove(&self, cluster: &Cluster, (platform, job, name): &Self::Id) {
         if let Some(job) = job {
             cluster.job_pods.remove(platform, &(job.clone(), name.clone()));
-            cluster.announce(platform.clone(), Part::Job(job.clone()));
+            cluster.announce_job(platform, job);
         } else {
             cluster.pods.remove(platform, name);
-            cluster.announce(platform.clone(), Part::Objects);
+            cluster.announce(platform.clone());
         }
     }
 
@@ -421,7 +421,10 @@ impl Sort for Pods {
             let keep = !scope.has(&platform.namespace)
                 || seen.contains(&(platform.clone(), job.cloned(), name.clone()));
             if !keep {
-                cluster.announce(platform.clone(), job.cloned().map_or(Part::Objects, Part::Job));
+                match job {
+                    Some(job) => cluster.announce_job(platform, job),
+                    None => cluster.announce(platform.clone()),
+                }
             }
             keep
         };
@@ -434,7 +437,7 @@ impl Sort for Pods {
 fn set_version(cluster: &Cluster, namespace: &str, reference: &Reference, version: Option<String>) {
     if cluster.set_version(namespace, reference.clone(), version) {
         for platform in cluster.platforms_where(namespace, |p| plan::references(p).contains(reference)) {
-            cluster.announce(platform, Part::Objects);
+            cluster.announce(platform);
         }
     }
 }
@@ -457,7 +460,7 @@ fn retain_versions(
     });
     for (namespace, known) in gone {
         for platform in cluster.platforms_where(&namespace, |p| plan::references(p).contains(&known)) {
-            cluster.announce(platform, Part::Objects);
+            cluster.announce(platform);
         }
     }
 }
@@ -510,7 +513,7 @@ impl Sort for Secrets {
             keep
         });
         for platform in gone {
-            cluster.announce(platform, Part::Objects);
+            cluster.announce(platform);
         }
         let is_secret = |known: &Reference| matches!(known, Reference::Secret(_));
         retain_versions(cluster, scope, is_secret, seen, Reference::Secret);

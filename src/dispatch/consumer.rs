@@ -10,23 +10,13 @@ use super::{
     step::{Done, Step, StepError},
     view::View,
 };
-use crate::{
-    kinds::PlatformKey,
-    observe::cluster::{Change, Cluster, Part},
-    surroundings::Clock,
-};
+use crate::{kinds::PlatformKey, observe::cluster::Cluster, surroundings::Clock};
 use futures::{StreamExt, stream};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::Job;
 use std::{sync::Arc, time::Duration};
 use tokio::{
-    sync::{
-        broadcast::{
-            self,
-            error::{RecvError, TryRecvError},
-        },
-        watch,
-    },
+    sync::{mpsc, watch},
     task::JoinSet,
 };
 use tokio_util::sync::CancellationToken;
@@ -79,46 +69,21 @@ struct State {
 }
 
 /// What the watches tell of the Jobs of one platform.
-struct Changes {
-    of: PlatformKey,
-    told: broadcast::Receiver<Change>,
-}
+struct Changes(mpsc::UnboundedReceiver<String>);
 
 impl Changes {
-    /// Returns when a Job changed, or when changes were missed.
+    /// Returns when a Job changed.
     async fn any(&mut self, view: &mut View) {
-        loop {
-            match self.told.recv().await {
-                Ok(change) => {
-                    if self.note(change, view) {
-                        return;
-                    }
-                }
-                Err(RecvError::Lagged(_)) => return view.all_changed(),
-                Err(RecvError::Closed) => std::future::pending().await,
-            }
+        match self.0.recv().await {
+            Some(name) => view.changed(name),
+            None => std::future::pending().await,
         }
-    }
-
-    /// Tells the view of a change. Whether it concerns the platform.
-    fn note(&self, change: Change, view: &mut View) -> bool {
-        match change.part {
-            Part::Job(name) if change.platform == self.of => view.changed(name),
-            _ => return false,
-        }
-        true
     }
 
     /// Takes what is told by now: one decision answers all of it.
     fn take(&mut self, view: &mut View) {
-        loop {
-            match self.told.try_recv() {
-                Ok(change) => {
-                    self.note(change, view);
-                }
-                Err(TryRecvError::Lagged(_)) => view.all_changed(),
-                Err(TryRecvError::Empty | TryRecvError::Closed) => return,
-            }
+        while let Ok(name) = self.0.try_recv() {
+            view.changed(name);
         }
     }
 }
@@ -126,7 +91,7 @@ impl Changes {
 impl Consumer {
     /// Runs until it is told to stop. Then a receive in flight may end, and what it brings goes back.
     pub async fn run(mut self) {
-        let mut changes = Changes { of: self.key.clone(), told: self.cluster.changes() };
+        let mut changes = Changes(self.cluster.job_changes(&self.key));
         let mut state = State {
             memory: Memory::default(),
             view: View::default(),

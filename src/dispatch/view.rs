@@ -55,11 +55,6 @@ impl View {
         }
     }
 
-    /// Reads all Jobs again at the next [`Self::refresh`].
-    pub fn all_changed(&mut self) {
-        self.changed = Changed::All;
-    }
-
     /// Takes what the API server answered to a write.
     pub fn wrote(&mut self, job: Job, now: Timestamp) {
         self.changed(job.name_any());
@@ -276,9 +271,6 @@ mod tests {
         view.changed(settled.name_any());
         view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
         assert!(view.attempts().is_empty());
-        view.all_changed();
-        view.refresh("platform", &watched(settled), &none, tests::time(0));
-        assert_eq!(view.attempts().len(), 1);
     }
 
     /// Pods are by the name of their Job; one Job's name may begin as another's.

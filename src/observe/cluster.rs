@@ -14,30 +14,10 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard},
 };
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// How many changes a reader may lag behind before it must look at everything.
 const CHANGES: usize = 4096;
-
-/// Something of a platform changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
-    /// Whose.
-    pub platform: PlatformKey,
-    /// What.
-    pub part: Part,
-}
-
-/// What changed.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Part {
-    /// Spec, finalizers or deletion of the platform itself. (Not its status.)
-    Platform,
-    /// An object that it owns, a pod of a component, or a Secret or ConfigMap that it names.
-    Objects,
-    /// The transcoding Job of this name, or a pod of it.
-    Job(String),
-}
 
 /// Objects of one sort, by platform and name.
 ///
@@ -124,7 +104,9 @@ pub struct Cluster {
     /// Resource versions of all Secrets and ConfigMaps in the watched namespaces.
     versions: RwLock<HashMap<(String, Reference), String>>,
     served: RwLock<BTreeSet<Kind>>,
-    changes: broadcast::Sender<Change>,
+    changes: broadcast::Sender<PlatformKey>,
+    /// Who is told of the Jobs of a platform. One channel for all would wake every dispatcher for every Job.
+    job_changes: RwLock<HashMap<PlatformKey, mpsc::UnboundedSender<String>>>,
     unsynced: watch::Sender<usize>,
 }
 
@@ -139,6 +121,7 @@ impl Default for Cluster {
             versions: RwLock::default(),
             served: RwLock::default(),
             changes: broadcast::Sender::new(CHANGES),
+            job_changes: RwLock::default(),
             // One for the start of the watches itself: before, nothing is synced.
             unsynced: watch::Sender::new(1),
         }
@@ -146,15 +129,35 @@ impl Default for Cluster {
 }
 
 impl Cluster {
-    /// Changes from now on. A reader that lags behind gets an error and must look at everything.
-    pub fn changes(&self) -> broadcast::Receiver<Change> {
+    /// Platforms that change from now on: spec, finalizers or deletion, but not the status; objects that they own, pods of
+    /// their components, Secrets and ConfigMaps that they name. A reader that lags behind gets an error and must look
+    /// at everything.
+    pub fn changes(&self) -> broadcast::Receiver<PlatformKey> {
         self.changes.subscribe()
     }
 
     /// Tells readers of [`Self::changes`].
-    pub fn announce(&self, platform: PlatformKey, part: Part) {
+    pub fn announce(&self, platform: PlatformKey) {
         // An error says that nobody listens, as on a replica that does not lead.
-        drop(self.changes.send(Change { platform, part }));
+        drop(self.changes.send(platform));
+    }
+
+    /// Names of the transcoding Jobs of `platform` that change from now on, themselves or a pod of theirs. Who asked last
+    /// is told.
+    pub fn job_changes(&self, platform: &PlatformKey) -> mpsc::UnboundedReceiver<String> {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let mut senders = write(&self.job_changes);
+        senders.retain(|_, sender| !sender.is_closed());
+        senders.insert(platform.clone(), sender);
+        receiver
+    }
+
+    /// Tells the reader of [`Self::job_changes`].
+    pub fn announce_job(&self, platform: &PlatformKey, job: &str) {
+        if let Some(sender) = read(&self.job_changes).get(platform) {
+            // An error says that it listens no more.
+            drop(sender.send(job.to_owned()));
+        }
     }
 
     /// The platform of that key.

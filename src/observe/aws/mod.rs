@@ -17,7 +17,11 @@ use crate::{
     api::{QueueDepth, StreamingPlatform},
     aws::{AccessError, Account, Accounts},
     kinds::PlatformKey,
-    managed::{Failure, s3::Bucket, sqs::Queue as SeenQueue},
+    managed::{
+        Failure,
+        s3::{Bucket, Call as BucketCall, Notification},
+        sqs::Queue as SeenQueue,
+    },
     plan::call::Call,
     platform::{self, Credentials, Platform, Queue, Transcoding as Wanted},
 };
@@ -114,11 +118,19 @@ enum Part {
     EventsQueue,
     Input,
     Output,
+    /// Of the input bucket only whom it tells of uploads, which is set after all else. Reading the bucket reads it, too.
+    Notifications,
 }
 
 impl Part {
-    const ALL: [Self; 5] =
-        [Self::WorkQueue, Self::DeadLetterQueue, Self::EventsQueue, Self::Input, Self::Output];
+    const ALL: [Self; 6] = [
+        Self::WorkQueue,
+        Self::DeadLetterQueue,
+        Self::EventsQueue,
+        Self::Input,
+        Self::Output,
+        Self::Notifications,
+    ];
 
     /// The name of a queue that is there before is its URL.
     fn address(self, platform: &Platform, wanted: &Wanted) -> Address {
@@ -131,13 +143,13 @@ impl Part {
             (Self::WorkQueue, Queue::Managed { .. }) => (platform.aws_name(WORK_QUEUE), true),
             (Self::DeadLetterQueue, Queue::Managed { .. }) => (platform.aws_name(DEAD_LETTER_QUEUE), true),
             (Self::EventsQueue, _) => (platform.aws_name(EVENTS_QUEUE), true),
-            (Self::Input, _) => bucket(&wanted.input),
+            (Self::Input | Self::Notifications, _) => bucket(&wanted.input),
             (Self::Output, _) => bucket(&wanted.output),
         }
     }
 
     fn is_bucket(self) -> bool {
-        matches!(self, Self::Input | Self::Output)
+        matches!(self, Self::Input | Self::Output | Self::Notifications)
     }
 
     fn is_there(self, seen: &Transcoding) -> bool {
@@ -147,6 +159,15 @@ impl Part {
             Self::EventsQueue => seen.events.is_some(),
             Self::Input => seen.input.is_some(),
             Self::Output => seen.output.is_some(),
+            Self::Notifications => true,
+        }
+    }
+
+    /// Whether it is otherwise after a call for the queue or bucket that it is, or is a part of.
+    fn is_changed_by(self, call: &Call) -> bool {
+        match call {
+            Call::S3(BucketCall::Announce { .. } | BucketCall::Silence { .. }) => self != Self::Input,
+            _ => self != Self::Notifications,
         }
     }
 
@@ -161,6 +182,7 @@ impl Part {
             Self::EventsQueue => Read::EventsQueue(queue(name).await?),
             Self::Input => Read::Input(s3::describe(account, &name, managed).await?),
             Self::Output => Read::Output(s3::describe(account, &name, managed).await?),
+            Self::Notifications => Read::Notifications(s3::notifications(account, &name).await?),
         })
     }
 }
@@ -172,6 +194,7 @@ enum Read {
     EventsQueue(Option<SeenQueue>),
     Input(Option<Bucket>),
     Output(Option<Bucket>),
+    Notifications(Vec<Notification>),
 }
 
 fn last_segment(url: &str) -> &str {
@@ -279,7 +302,7 @@ impl Observer {
                 Call::Rds(_) | Call::ElastiCache(_) => continue,
             };
             for (part, (name, _)) in Part::ALL.into_iter().zip(&seen.addresses) {
-                if last_segment(name) == changed {
+                if last_segment(name) == changed && part.is_changed_by(call) {
                     seen.stale.insert(part);
                 }
             }
@@ -312,6 +335,9 @@ fn seen_buckets(resource: &StreamingPlatform) -> BTreeSet<String> {
 /// leave a queue alone.
 async fn settings(account: &Account, seen: &mut Seen) -> Option<Failure> {
     let now = Instant::now();
+    if seen.stale.contains(&Part::Input) {
+        seen.stale.remove(&Part::Notifications);
+    }
     let addresses = Part::ALL.into_iter().zip(seen.addresses.clone());
     let stale = addresses.filter(|(part, _)| seen.stale.contains(part));
     let reads = stale.map(|(part, address)| async move { (part, part.read(account, address).await) });
@@ -328,6 +354,10 @@ async fn settings(account: &Account, seen: &mut Seen) -> Option<Failure> {
             }
             Err(message) => {
                 failures.entry(part.is_bucket()).or_insert(message);
+                // Perhaps the bucket is gone.
+                if part == Part::Notifications {
+                    seen.stale.insert(Part::Input);
+                }
             }
         }
     }
@@ -347,6 +377,11 @@ impl Transcoding {
             Read::EventsQueue(queue) => (self.events_queue_url, self.events) = (url(&queue), queue),
             Read::Input(bucket) => self.input = bucket,
             Read::Output(bucket) => self.output = bucket,
+            Read::Notifications(there) => {
+                if let Some(input) = &mut self.input {
+                    input.notifications = there;
+                }
+            }
         }
     }
 }

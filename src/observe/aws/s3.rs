@@ -143,7 +143,8 @@ async fn is_versioned(account: &Account, name: &str) -> Result<bool, String> {
     Ok(output.status == Some(BucketVersioningStatus::Enabled))
 }
 
-async fn notifications(account: &Account, name: &str) -> Result<Vec<Notification>, String> {
+/// Whom a bucket tells of what happens to its objects.
+pub async fn notifications(account: &Account, name: &str) -> Result<Vec<Notification>, String> {
     let output = account.s3.get_bucket_notification_configuration().bucket(name).send().await;
     let output = output.map_err(|error| reading("notifications", name, &error))?;
     Ok(output.queue_configurations.unwrap_or_default().into_iter().map(Into::into).collect())
