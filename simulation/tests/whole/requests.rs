@@ -10,7 +10,10 @@ async fn of_what_is_there_only_what_was_changed_is_read_again() {
     let world = World::new(None);
     world.apply("{aws: {region: eu-central-1}, transcoding: {}}");
     world.settled().await;
-    assert_eq!((world.asked("s3:GetBucketVersioning"), world.asked("s3:GetBucketNotification")), READS);
+    assert_eq!(
+        (world.asked("s3:GetBucketVersioning"), world.asked("s3:GetBucketNotificationConfiguration")),
+        READS
+    );
 }
 
 /// Most calls for a deletion that takes a quarter of an hour, most of which waits for two final snapshots.
