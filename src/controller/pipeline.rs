@@ -1,4 +1,4 @@
-//! One platform, once: observe → validate → plan → apply → status.
+//! One platform, once: observe → validate → plan → apply, again while that changes AWS, → status.
 
 use super::{
     cache::Cache,
@@ -239,7 +239,7 @@ impl Pipeline {
             }
         }
         let mut outcome = outcome(&observed, &plan, &applied, &aws);
-        if may_follow && aws.changed() > 0 && outcome != Outcome::Failed {
+        if may_follow && aws.changed() > 0 && outcome != Outcome::Failed && self.is_current(key, resource) {
             return Passed::Again(applied);
         }
         let view = View::Planned {
@@ -261,6 +261,16 @@ impl Pipeline {
             transcoding.into_iter().chain(database).chain(cache).min()
         };
         Passed::Done(Done { outcome, refresh })
+    }
+
+    /// Whether the platform was neither edited nor deleted meanwhile.
+    fn is_current(&self, key: &PlatformKey, resource: &StreamingPlatform) -> bool {
+        self.cluster.platform(key).is_some_and(|now| {
+            let (now, then) = (now.meta(), resource.meta());
+            now.uid == then.uid
+                && now.generation == then.generation
+                && now.deletion_timestamp == then.deletion_timestamp
+        })
     }
 
     #[instrument(skip_all)]

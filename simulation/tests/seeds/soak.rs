@@ -193,7 +193,10 @@ fn failure(seed: u64, broken: &[String]) -> String {
     let lines: Vec<String> = broken.iter().take(5).map(|line| line.chars().take(1500).collect()).collect();
     // In the build that it failed in.
     let path = env::current_exe().unwrap_or_default();
-    let profile = if path.iter().any(|part| part == "soak") { " --profile soak" } else { "" };
+    let profile = match path.ancestors().nth(2).and_then(|folder| folder.file_name()?.to_str()) {
+        None | Some("debug") => String::new(),
+        Some(profile) => format!(" --profile {profile}"),
+    };
     format!(
         "seed {seed} failed:\n  {}\nreplay it: SEED={seed} TRACE=/tmp/trace cargo test{profile} -p simulation \
          --test seeds -- --ignored --exact replay --nocapture",

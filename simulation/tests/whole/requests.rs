@@ -1,6 +1,7 @@
 //! AWS and the API server take so many requests a second: how many a platform costs.
 
 use crate::world::World;
+use simulation::aws::fault::{Effect, Fault, Injection};
 
 /// Its two buckets once they are made; whom one of them tells of uploads, which is set last, is read alone.
 const READS: (usize, usize) = (2, 4);
@@ -14,6 +15,18 @@ async fn of_what_is_there_only_what_was_changed_is_read_again() {
         (world.asked("s3:GetBucketVersioning"), world.asked("s3:GetBucketNotificationConfiguration")),
         READS
     );
+}
+
+/// The bucket may be gone: then all of it is looked at.
+#[tokio::test(start_paused = true)]
+async fn where_notifications_cannot_be_read_the_whole_bucket_is() {
+    let world = World::new(None);
+    let (action, after) = ("s3:GetBucketNotificationConfiguration".to_owned(), 3);
+    let effect = Effect::Answer(Fault::not_found("NoSuchBucket", "The specified bucket does not exist"));
+    world.cloud.inject(Injection { action, after, times: 1, effect });
+    world.apply("{aws: {region: eu-central-1}, transcoding: {}}");
+    world.settled().await;
+    assert_eq!(world.asked("s3:GetBucketVersioning"), READS.0 + 1);
 }
 
 /// Most calls for a deletion that takes a quarter of an hour, most of which waits for two final snapshots.
@@ -56,4 +69,21 @@ async fn while_a_platform_is_made_its_status_is_written_three_times() {
     );
     let applied = world.events("Applied");
     assert!(applied.contains("Deployment/tv-backend") && applied.contains("Service/tv-backend"), "{applied}");
+}
+
+/// A reconcile goes on only with the spec that it began with.
+#[tokio::test(start_paused = true)]
+async fn what_is_deleted_while_it_is_made_is_made_no_further() {
+    let world = World::new(None);
+    let cluster = world.cluster.clone();
+    let mut deleted = false;
+    world.cloud.set_fault(move |_, action| {
+        if action == "s3:CreateBucket" && !std::mem::replace(&mut deleted, true) {
+            World::delete_in(&cluster);
+        }
+        None
+    });
+    world.apply("{aws: {region: eu-central-1}, transcoding: {}}");
+    world.until("gone", |world| world.resource().is_none()).await;
+    assert_eq!(world.asked("s3:PutBucketNotificationConfiguration"), 0);
 }

@@ -218,7 +218,12 @@ impl World {
 
     /// Deletes the platform, as a user does.
     pub fn delete(&self) {
-        self.cluster.with(|store, now| store.delete(&Self::platform(), &Value::Null, now).unwrap());
+        Self::delete_in(&self.cluster);
+    }
+
+    /// The same, where there is only the cluster.
+    pub fn delete_in(cluster: &Cluster) {
+        cluster.with(|store, now| store.delete(&Self::platform(), &Value::Null, now).unwrap());
     }
 
     /// Takes all finalizers away from the platform, as a user does who does not want to wait.
