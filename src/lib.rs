@@ -13,6 +13,7 @@ pub mod kinds;
 pub mod managed;
 pub mod metrics;
 pub mod observe;
+pub mod packed;
 pub mod plan;
 pub mod platform;
 pub mod quantity;

@@ -24,6 +24,7 @@ use crate::{
         cluster::Cluster,
         references::{ReadError, References},
     },
+    packed::Packed,
     plan::{self, Plan},
     settings::Settings,
     status::{self, View},
@@ -91,7 +92,7 @@ enum Passed {
 #[derive(Clone, Debug, Default)]
 struct Memory {
     /// The status that was last written, and the resource version that the platform has since.
-    written: Option<(Option<String>, StreamingPlatformStatus)>,
+    written: Option<(Option<String>, Packed<StreamingPlatformStatus>)>,
     load: Load,
 }
 
@@ -304,7 +305,8 @@ impl Pipeline {
             match self.write_status(key, meant, &after).await {
                 Ok(version) => {
                     notices.extend(events::of_transitions(&before, &after));
-                    self.memory().entry(key.clone()).or_default().written = Some((version, after));
+                    self.memory().entry(key.clone()).or_default().written =
+                        Some((version, Packed::new(&after)));
                 }
                 // It went, or changed, while we looked at it: then the watch tells of it.
                 Err(kube::Error::Api(status))
@@ -327,7 +329,9 @@ impl Pipeline {
     ) -> (Option<String>, StreamingPlatformStatus) {
         let seen = resource.resource_version();
         match self.memory().get(key).and_then(|memory| memory.written.clone()) {
-            Some((version, status)) if is_newer(version.as_deref(), seen.as_deref()) => (version, status),
+            Some((version, status)) if is_newer(version.as_deref(), seen.as_deref()) => {
+                (version, status.unpack())
+            }
             _ => (seen, resource.status.clone().unwrap_or_default()),
         }
     }

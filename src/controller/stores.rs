@@ -10,7 +10,9 @@ use crate::{
     observe::{
         Reference,
         cluster::{Cluster, platform_of},
+        pods,
     },
+    packed::Packed,
     plan,
 };
 use futures::{StreamExt, pin_mut};
@@ -314,9 +316,9 @@ impl Sort for Objects {
     }
 
     fn put(&self, cluster: &Cluster, (platform, key): Self::Id, object: DynamicObject) {
-        let version = object.resource_version();
-        let old = cluster.objects.insert(platform.clone(), key, Arc::new(object));
-        if old.and_then(|old| old.resource_version()) != version {
+        let new = Arc::new(Packed::new(&object));
+        let old = cluster.objects.insert(platform.clone(), key, Arc::clone(&new));
+        if old.as_ref() != Some(&new) {
             cluster.announce(platform);
         }
     }
@@ -380,7 +382,8 @@ impl Sort for Jobs {
     }
 }
 
-/// Pods of components, and those of transcoding Jobs, which have the name of their Job.
+/// Pods of transcoding Jobs, which have the name of their Job, and those of components, of which only what is wrong with
+/// them matters.
 struct Pods;
 
 impl Sort for Pods {
@@ -400,8 +403,14 @@ impl Sort for Pods {
         if let Some(job) = job {
             cluster.job_pods.insert(platform.clone(), (job.clone(), name), Arc::new(object));
             cluster.announce_job(&platform, &job);
-        } else {
-            cluster.pods.insert(platform.clone(), name, Arc::new(object));
+            return;
+        }
+        let now = pods::trouble(&object).map(Arc::new);
+        let before = match &now {
+            Some(trouble) => cluster.troubles.insert(platform.clone(), name, Arc::clone(trouble)),
+            None => cluster.troubles.remove(&platform, &name),
+        };
+        if now != before {
             cluster.announce(platform);
         }
     }
@@ -411,8 +420,9 @@ impl Sort for Pods {
             cluster.job_pods.remove(platform, &(job.clone(), name.clone()));
             cluster.announce_job(platform, job);
         } else {
-            cluster.pods.remove(platform, name);
-            cluster.announce(platform.clone());
+            if cluster.troubles.remove(platform, name).is_some() {
+                cluster.announce(platform.clone());
+            }
         }
     }
 
@@ -428,7 +438,7 @@ impl Sort for Pods {
             }
             keep
         };
-        cluster.pods.retain(|platform, name| keeps(platform, None, name));
+        cluster.troubles.retain(|platform, name| keeps(platform, None, name));
         cluster.job_pods.retain(|platform, (job, name)| keeps(platform, Some(job), name));
     }
 }
@@ -541,5 +551,84 @@ impl Sort for ConfigMaps {
     fn retain(&self, cluster: &Cluster, scope: &Scope, seen: &HashSet<Self::Id>) {
         let is_map = |known: &Reference| matches!(known, Reference::ConfigMap(_));
         retain_versions(cluster, scope, is_map, seen, Reference::ConfigMap);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn seen<S: Sort>(sort: S, cluster: &Arc<Cluster>) -> Sink<S> {
+        Sink::new(sort, &Scope(None), cluster)
+    }
+
+    fn of_tv(mut object: Value) -> Value {
+        object["metadata"]["namespace"] = json!("default");
+        object["metadata"]["name"] = json!("tv-backend");
+        object["metadata"]["labels"] = json!({
+            "app.kubernetes.io/managed-by": "streaming-operator",
+            "app.kubernetes.io/instance": "tv",
+            "app.kubernetes.io/name": "backend",
+        });
+        object
+    }
+
+    fn pod(waits_for: Option<&str>, version: &str) -> Pod {
+        let state = waits_for.map_or(json!({}), |reason| json!({"waiting": {"reason": reason}}));
+        serde_json::from_value(of_tv(json!({
+            "metadata": {"resourceVersion": version},
+            "status": {"containerStatuses": [{
+                "name": "main", "image": "backend:1", "imageID": "", "ready": false, "restartCount": 0, "state": state,
+            }]},
+        })))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_pod_is_a_reason_to_look_where_what_is_wrong_with_it_changes() {
+        let cluster = Arc::new(Cluster::default());
+        let (pods, mut changes) = (seen(Pods, &cluster), cluster.changes());
+        let mut is_told = |change: &dyn Fn()| {
+            change();
+            changes.try_recv().is_ok()
+        };
+        assert!(!is_told(&|| pods.put(pod(None, "1"))));
+        assert!(is_told(&|| pods.put(pod(Some("ErrImagePull"), "2"))));
+        assert!(!is_told(&|| pods.put(pod(Some("ErrImagePull"), "3"))));
+        assert!(is_told(&|| pods.put(pod(None, "4"))));
+        assert!(!is_told(&|| pods.put(pod(None, "5"))));
+        assert!(is_told(&|| pods.put(pod(Some("ErrImagePull"), "6"))));
+        let id = Pods.id(&pod(None, "6")).unwrap();
+        assert!(is_told(&|| Pods.remove(&cluster, &id)));
+        pods.put(pod(None, "7"));
+        assert!(!is_told(&|| Pods.remove(&cluster, &id)));
+    }
+
+    #[test]
+    fn an_object_is_seen_as_the_api_server_told_it_last_without_what_nobody_looks_at() {
+        let cluster = Arc::new(Cluster::default());
+        let objects = seen(Objects(Kind::Service), &cluster);
+        let mut changes = cluster.changes();
+        let service = |version: &str, manager: &str| {
+            serde_json::from_value::<DynamicObject>(of_tv(json!({
+                "apiVersion": "v1", "kind": "Service",
+                "metadata": {"resourceVersion": version, "managedFields": [{"manager": manager}]},
+                "spec": {"ports": [{"port": 80}]},
+            })))
+            .unwrap()
+        };
+        objects.put(service("1", "streaming-operator"));
+        assert!(changes.try_recv().is_ok());
+        // A watch that is taken up again tells what it told before.
+        objects.put(service("1", "streaming-operator"));
+        assert!(changes.try_recv().is_err());
+        objects.put(service("2", "streaming-operator"));
+        assert!(changes.try_recv().is_ok());
+        let observed = cluster.observe(&PlatformKey::new("default", "tv")).objects;
+        let object = &observed[&ObjectKey::new(Kind::Service, "tv-backend")];
+        assert_eq!(object.resource_version().as_deref(), Some("2"));
+        assert_eq!(object.data["spec"]["ports"][0]["port"], 80);
+        assert!(object.managed_fields().is_empty());
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     managed::Failure,
     metrics::Load,
     observe::{Observed, aws::Observer, cluster::Cluster},
+    packed::Packed,
     plan::{
         Plan,
         call::Call,
@@ -306,7 +307,7 @@ fn config(
         },
         dead_letter_url: dead_letter_url.clone(),
         events_url: events_url.clone(),
-        prototype: job::prototype(platform)?,
+        prototype: Packed::new(&job::prototype(platform)?),
         profile: wanted.profile.clone(),
         account,
         uid: platform.uid.clone(),

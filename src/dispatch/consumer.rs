@@ -90,6 +90,9 @@ impl Changes {
 
 impl Consumer {
     /// Runs until it is told to stop. Then a receive in flight may end, and what it brings goes back.
+    ///
+    /// Mostly it waits, and there is one for each platform: what it does between is boxed, so that a consumer that waits
+    /// takes no memory for it.
     pub async fn run(mut self) {
         let mut changes = Changes(self.cluster.job_changes(&self.key));
         let mut state = State {
@@ -100,26 +103,26 @@ impl Consumer {
             is_busy: false,
             reported: None,
         };
-        self.catch_up(&mut state).await;
+        Box::pin(self.catch_up(&mut state)).await;
         info!(platform = %self.key, "receives messages and makes Jobs");
         while !self.stop.is_cancelled() {
             let config = Arc::clone(&self.config.borrow_and_update());
-            self.ask_for_doubtful(&mut state).await;
-            self.ask_for_pods(&mut state).await;
+            Box::pin(self.ask_for_doubtful(&mut state)).await;
+            Box::pin(self.ask_for_pods(&mut state)).await;
             while let Some(ended) = state.receiving.try_join_next() {
-                self.take(ended, &mut state).await;
+                Box::pin(self.take(ended, &mut state)).await;
             }
             changes.take(&mut state.view);
             let decision = self.decide(&config, &mut state);
             self.receive(&config, &decision, &mut state);
             if !decision.steps.is_empty() {
-                self.act(&config, &decision.steps, &mut state).await;
+                Box::pin(self.act(&config, &decision.steps, &mut state)).await;
                 continue;
             }
             let wake = self.report(&config, &decision, &mut state);
             self.wait(&mut changes, wake, &mut state).await;
         }
-        self.end(state).await;
+        Box::pin(self.end(state)).await;
     }
 
     /// Another replica may have made Jobs a moment ago, and our watches may be behind: what there is now counts. Else there
@@ -204,7 +207,7 @@ impl Consumer {
         };
         let done = match step {
             Step::Create(creation) => {
-                let job = build(&config.prototype, &config.policy, &config.profile, creation);
+                let job = build(config.prototype.unpack(), &config.policy, &config.profile, creation);
                 let (job, done) = self.jobs.create(&job).await?;
                 return Ok((done, Some(job)));
             }
@@ -273,7 +276,7 @@ impl Consumer {
                 }
             }
             () = changes.any(&mut state.view) => {}
-            Some(ended) = state.receiving.join_next() => self.take(ended, state).await,
+            Some(ended) = state.receiving.join_next() => Box::pin(self.take(ended, state)).await,
         }
     }
 

@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 /// Makes the Job of an attempt from the platform's prototype.
 #[must_use]
-pub fn build(prototype: &Job, policy: &Policy, profile: &Profile, creation: &Creation) -> Job {
+pub fn build(mut job: Job, policy: &Policy, profile: &Profile, creation: &Creation) -> Job {
     let identity = creation.ticket.request.identity();
     let request = TranscodeRequest {
         attempt: creation.number,
@@ -35,7 +35,6 @@ pub fn build(prototype: &Job, policy: &Policy, profile: &Profile, creation: &Cre
     };
     let labels =
         [(names::LABEL_IDENTITY, identity.to_string()), (names::LABEL_ATTEMPT, creation.number.to_string())];
-    let mut job = prototype.clone();
     job.metadata.name = Some(creation.name.clone());
     job.annotations_mut().extend(annotations(&creation.ticket, &creation.body, &creation.held));
     job.labels_mut().extend(labels.clone().map(|(key, value)| (key.to_owned(), value)));

@@ -35,7 +35,9 @@ mod tests;
 pub use policy::Policy;
 pub use report::Report;
 
-use crate::{aws::Account, kinds::PlatformKey, observe::cluster::Cluster, surroundings::Surroundings};
+use crate::{
+    aws::Account, kinds::PlatformKey, observe::cluster::Cluster, packed::Packed, surroundings::Surroundings,
+};
 use consumer::Consumer;
 use k8s_openapi::api::batch::v1::Job;
 use std::{
@@ -58,7 +60,7 @@ pub struct Config {
     /// URL of the queue that outcomes go to.
     pub events_url: String,
     /// The Job without name, identity, attempt and request.
-    pub prototype: Job,
+    pub prototype: Packed<Job>,
     /// The ladder of messages that name none.
     pub profile: contract::Profile,
     /// Clients.

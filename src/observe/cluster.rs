@@ -3,10 +3,11 @@
 //! Watches (`controller/stores.rs`) write into it; reconciles, the dispatcher and the health of the process
 //! read. Everything in it is stripped of what nobody here looks at.
 
-use super::{Observed, Reference};
+use super::{Observed, Reference, pods::Trouble};
 use crate::{
     api::{StreamingPlatform, names},
     kinds::{Kind, ObjectKey, PlatformKey},
+    packed::Packed,
 };
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::{ResourceExt, api::DynamicObject};
@@ -54,15 +55,15 @@ impl<N: Ord + Clone, T> Index<N, T> {
         Arc::make_mut(inner.entry(platform).or_default()).insert(name, object)
     }
 
-    /// Takes an object out.
-    pub fn remove(&self, platform: &PlatformKey, name: &N) {
+    /// Takes an object out, and gives it back.
+    pub fn remove(&self, platform: &PlatformKey, name: &N) -> Option<Arc<T>> {
         let mut inner = write(&self.inner);
-        if let Some(objects) = inner.get_mut(platform) {
-            Arc::make_mut(objects).remove(name);
-            if objects.is_empty() {
-                inner.remove(platform);
-            }
+        let objects = inner.get_mut(platform)?;
+        let object = Arc::make_mut(objects).remove(name);
+        if objects.is_empty() {
+            inner.remove(platform);
         }
+        object
     }
 
     /// Keeps what `keep` says.
@@ -94,13 +95,13 @@ pub struct Cluster {
     /// The platforms themselves.
     pub platforms: Index<(), StreamingPlatform>,
     /// Objects that carry a platform's labels; of Secrets only the metadata.
-    pub objects: Index<ObjectKey, DynamicObject>,
+    pub objects: Index<ObjectKey, Packed<DynamicObject>>,
     /// Transcoding Jobs.
     pub jobs: Index<String, Job>,
     /// Pods of transcoding Jobs by the Job's name and their own, without their spec.
     pub job_pods: Index<(String, String), Pod>,
-    /// Pods of components, without their spec.
-    pub pods: Index<String, Pod>,
+    /// What is wrong with pods of components, by the pod's name.
+    pub troubles: Index<String, Trouble>,
     /// Resource versions of all Secrets and ConfigMaps in the watched namespaces.
     versions: RwLock<HashMap<(String, Reference), String>>,
     served: RwLock<BTreeSet<Kind>>,
@@ -117,7 +118,7 @@ impl Default for Cluster {
             objects: Index::default(),
             jobs: Index::default(),
             job_pods: Index::default(),
-            pods: Index::default(),
+            troubles: Index::default(),
             versions: RwLock::default(),
             served: RwLock::default(),
             changes: broadcast::Sender::new(CHANGES),
@@ -129,8 +130,8 @@ impl Default for Cluster {
 }
 
 impl Cluster {
-    /// Platforms that change from now on: spec, finalizers or deletion, but not the status; objects that they own, pods of
-    /// their components, Secrets and ConfigMaps that they name. A reader that lags behind gets an error and must look
+    /// Platforms that change from now on: spec, finalizers or deletion, but not the status; objects that they own, what is
+    /// wrong with pods of their components, Secrets and ConfigMaps that they name. A reader that lags behind gets an error and must look
     /// at everything.
     pub fn changes(&self) -> broadcast::Receiver<PlatformKey> {
         self.changes.subscribe()
@@ -227,9 +228,10 @@ impl Cluster {
 
     /// What the watches know of one platform. References, AWS and dispatch are read elsewhere.
     pub fn observe(&self, key: &PlatformKey) -> Observed {
-        let objects = Arc::unwrap_or_clone(self.objects.of(key));
-        let pods = self.pods.of(key);
-        let pod_troubles = super::pods::troubles(&objects, pods.values().map(AsRef::as_ref));
+        let kept = self.objects.of(key);
+        let objects = kept.iter().map(|(key, object)| (key.clone(), object.unpack())).collect();
+        let of_pods = self.troubles.of(key);
+        let pod_troubles = super::pods::troubles(&objects, of_pods.values().map(AsRef::as_ref));
         Observed { objects, pod_troubles, served: self.served(), ..Observed::default() }
     }
 }

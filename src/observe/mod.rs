@@ -14,16 +14,13 @@ use crate::{
     managed::{Seen, elasticache, rds},
 };
 use kube::api::DynamicObject;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What was observed of one platform and its surroundings.
 #[derive(Clone, Debug, Default)]
 pub struct Observed {
     /// Objects that carry the platform's labels. Of Secrets only the metadata.
-    pub objects: BTreeMap<ObjectKey, Arc<DynamicObject>>,
+    pub objects: BTreeMap<ObjectKey, DynamicObject>,
     /// The Secrets and ConfigMaps that the spec, or a planned pod, names.
     pub references: BTreeMap<Reference, Referenced>,
     /// Optional kinds that the cluster serves.

@@ -6,7 +6,7 @@ use crate::{
 };
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::{ResourceExt, api::DynamicObject};
-use std::{collections::BTreeMap, sync::Arc};
+use std::collections::BTreeMap;
 
 /// Longest part of a message of Kubernetes or of a container that is passed on.
 const QUOTE: usize = 300;
@@ -14,34 +14,30 @@ const QUOTE: usize = 300;
 /// How a trouble begins where no pod is made at all.
 pub const REFUSED: &str = "Kubernetes refuses its pods";
 
+/// Why a component is not available; the most telling one is the least.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Trouble {
+    /// The smaller, the more telling.
+    rank: u8,
+    /// One sentence.
+    message: String,
+    /// The component.
+    component: String,
+}
+
 /// The most telling trouble of each component, by the component's name.
 pub fn troubles<'a>(
-    objects: &BTreeMap<ObjectKey, Arc<DynamicObject>>,
-    pods: impl Iterator<Item = &'a Pod>,
+    objects: &BTreeMap<ObjectKey, DynamicObject>,
+    of_pods: impl Iterator<Item = &'a Trouble>,
 ) -> BTreeMap<String, String> {
-    let mut found: BTreeMap<String, (u8, String)> = BTreeMap::new();
-    let mut note = |component: &str, trouble: (u8, String)| {
-        let slot = found.entry(component.to_owned()).or_insert_with(|| trouble.clone());
-        if trouble < *slot {
-            *slot = trouble;
-        }
-    };
-    for (key, object) in objects {
-        if let (Kind::Deployment, Some(component)) = (key.kind, object.labels().get(names::LABEL_NAME))
-            && let Some(message) = replica_failure(object)
-        {
-            note(component, (0, format!("{REFUSED}: {}", quote(&message))));
-        }
-    }
-    for pod in pods {
-        if pod.metadata.deletion_timestamp.is_some() {
-            continue;
-        }
-        if let (Some(component), Some(trouble)) = (pod.labels().get(names::LABEL_NAME), trouble(pod)) {
-            note(component, trouble);
-        }
-    }
-    found.into_iter().map(|(component, (_, message))| (component, message)).collect()
+    let refused = objects.iter().filter(|(key, _)| key.kind == Kind::Deployment).filter_map(|(_, object)| {
+        let message = format!("{REFUSED}: {}", quote(&replica_failure(object)?));
+        Some(Trouble { rank: 0, message, component: object.labels().get(names::LABEL_NAME)?.clone() })
+    });
+    let mut all: Vec<_> = refused.chain(of_pods.cloned()).collect();
+    // Of a component's, the last one is the one that is kept.
+    all.sort_by(|one, other| other.cmp(one));
+    all.into_iter().map(|trouble| (trouble.component, trouble.message)).collect()
 }
 
 /// The message of a Deployment's condition `ReplicaFailure`: quota or admission refuses its pods.
@@ -51,8 +47,16 @@ fn replica_failure(deployment: &DynamicObject) -> Option<String> {
     Some(condition["message"].as_str().unwrap_or("no reason given").to_owned())
 }
 
-/// What is wrong with a pod; the smaller the number, the more telling.
-fn trouble(pod: &Pod) -> Option<(u8, String)> {
+/// What is wrong with a pod of a component, if anything is.
+pub fn trouble(pod: &Pod) -> Option<Trouble> {
+    if pod.metadata.deletion_timestamp.is_some() {
+        return None;
+    }
+    let (rank, message) = wrong(pod)?;
+    Some(Trouble { rank, message, component: pod.labels().get(names::LABEL_NAME)?.clone() })
+}
+
+fn wrong(pod: &Pod) -> Option<(u8, String)> {
     let status = pod.status.as_ref()?;
     let containers = status.init_container_statuses.iter().chain(&status.container_statuses).flatten();
     let of_container = containers.filter_map(|c| container_trouble(&pod.name_any(), c)).min();
@@ -136,7 +140,7 @@ mod tests {
     #[case::oom(waiting("CrashLoopBackOff", json!({"terminated": {"exitCode": 137, "reason": "OOMKilled"}})), "OOMKilled")]
     #[case::node(json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes: Insufficient cpu"}]}), "Insufficient cpu")]
     fn a_trouble_is_told(#[case] status: Value, #[case] expected: &str) {
-        let pods = [pod("a", status)];
+        let pods = trouble(&pod("a", status));
         let troubles = troubles(&BTreeMap::new(), pods.iter());
         assert!(troubles["backend"].contains(expected), "{troubles:?}");
     }
@@ -145,7 +149,7 @@ mod tests {
     #[case::starting(waiting("ContainerCreating", json!({})))]
     #[case::nothing_yet(json!({}))]
     fn a_pod_that_starts_is_no_trouble(#[case] status: Value) {
-        assert_eq!(troubles(&BTreeMap::new(), [pod("a", status)].iter()), BTreeMap::new());
+        assert_eq!(trouble(&pod("a", status)), None);
     }
 
     #[test]
@@ -156,12 +160,11 @@ mod tests {
             "status": {"conditions": [{"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: pods"}]},
         }))
         .unwrap();
-        let objects =
-            BTreeMap::from([(ObjectKey::new(Kind::Deployment, "demo-backend"), Arc::new(deployment))]);
+        let objects = BTreeMap::from([(ObjectKey::new(Kind::Deployment, "demo-backend"), deployment)]);
         let stuck = pod(
             "a",
             json!({"conditions": [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable"}]}),
         );
-        assert!(troubles(&objects, [stuck].iter())["backend"].contains("exceeded quota: pods"));
+        assert!(troubles(&objects, trouble(&stuck).iter())["backend"].contains("exceeded quota: pods"));
     }
 }

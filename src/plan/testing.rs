@@ -12,10 +12,7 @@ use crate::{
 };
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The name under which the autoscaler's controller changes `replicas`.
 const AUTOSCALER: &str = "kube-controller-manager";
@@ -111,11 +108,7 @@ impl Cluster {
             ..Default::default()
         };
         Observed {
-            objects: self
-                .live
-                .iter()
-                .map(|(key, live)| (key.clone(), Arc::new(live.observed(key.kind))))
-                .collect(),
+            objects: self.live.iter().map(|(key, live)| (key.clone(), live.observed(key.kind))).collect(),
             references: references(resource)
                 .into_iter()
                 .map(|it| (it.clone(), self.data.get(&it).map_or(Referenced::Missing, present)))

@@ -196,7 +196,7 @@ impl CacheWorld {
                 let content_hash = format!("{data:?}");
                 let mut object: DynamicObject = DynamicObject::new(&name, &Kind::Secret.api_resource());
                 object.metadata = serde_json::from_value(secret["metadata"].clone()).unwrap();
-                observed.objects.insert(ObjectKey::new(Kind::Secret, &name), Arc::new(object));
+                observed.objects.insert(ObjectKey::new(Kind::Secret, &name), object);
                 Referenced::Present { keys, content_hash }
             }
         };

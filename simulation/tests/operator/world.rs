@@ -8,7 +8,7 @@ use simulation::{
     aws::{ACCOUNT, Call, Cloud, Place, rds::Rds, secrets::Secrets},
     clock::Clock,
 };
-use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, time::Duration};
 use streaming_operator::{
     api::{DataStatus, StreamingPlatform, names},
     apply::{
@@ -185,7 +185,7 @@ impl World {
         let mut secret = DynamicObject::new(&name, &Kind::Secret.api_resource());
         let record = serde_json::to_string(record).unwrap();
         secret.metadata.annotations = Some([(names::ANNOTATION_LOGIN.to_owned(), record)].into());
-        observed.objects.insert(ObjectKey::new(Kind::Secret, &name), Arc::new(secret));
+        observed.objects.insert(ObjectKey::new(Kind::Secret, &name), secret);
         observed
     }
 
