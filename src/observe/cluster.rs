@@ -131,8 +131,8 @@ impl Default for Cluster {
 
 impl Cluster {
     /// Platforms that change from now on: spec, finalizers or deletion, but not the status; objects that they own, what is
-    /// wrong with pods of their components, Secrets and ConfigMaps that they name. A reader that lags behind gets an error and must look
-    /// at everything.
+    /// wrong with pods of their components, Secrets and ConfigMaps that they name. A reader that lags behind gets an
+    /// error and must look at everything.
     pub fn changes(&self) -> broadcast::Receiver<PlatformKey> {
         self.changes.subscribe()
     }
