@@ -16,7 +16,10 @@ use super::{
 };
 use crate::{
     aws::Account,
-    managed::elasticache::{Cache, user::Role},
+    managed::{
+        Seen,
+        elasticache::{Cache, user::Role},
+    },
     plan::{
         login::{Record, Step},
         managed::LoginPlan,
@@ -50,8 +53,8 @@ pub struct Login<'a> {
     pub platform: &'a Platform,
     /// What is to be done.
     pub plan: &'a LoginPlan,
-    /// What was observed after `staged` was set last.
-    pub seen: &'a Cache,
+    /// What was observed after `staged` was set last; where that failed, before.
+    pub seen: &'a Seen<Cache>,
 }
 
 impl Login<'_> {
@@ -102,9 +105,14 @@ impl Login<'_> {
         if !self.logs_in() {
             return true;
         }
-        let user = self.seen.users.get(&Role::Pods(staged.record.user).identifier(self.platform));
+        // Before it was set its user was active, too.
+        if self.seen.failure.is_some() {
+            return false;
+        }
+        let there = &self.seen.resource;
+        let user = there.users.get(&Role::Pods(staged.record.user).identifier(self.platform));
         let is_active = user.is_some_and(|user| user.status == "active");
-        let group_is_active = self.seen.user_group.as_ref().is_some_and(|group| group.status == "active");
+        let group_is_active = there.user_group.as_ref().is_some_and(|group| group.status == "active");
         is_active && group_is_active && staged.at.elapsed() >= SETTLING
     }
 

@@ -100,7 +100,7 @@ impl Cache {
         };
         let mut staged = self.remembered(key, |memory| memory.login.clone());
         let was_staged = staged.is_some();
-        let login = Login { account, connection: &connection, platform, plan: login, seen: &seen.resource };
+        let login = Login { account, connection: &connection, platform, plan: login, seen };
         let done = login.carry_out(&mut staged).await;
         self.remembered(key, |memory| {
             if staged.is_some() && !was_staged {

@@ -77,6 +77,23 @@ async fn a_lost_reply_makes_no_second_one_of_anything() {
     }
 }
 
+/// What was listed before shows its user active, too.
+#[tokio::test(start_paused = true)]
+async fn a_login_is_handed_out_only_by_what_aws_says_after_it_was_set() {
+    let mut world = CacheWorld::new(ONE).await;
+    world
+        .until("its password is being set", |world, _| world.changes().last().is_some_and(|it| it == LOGIN))
+        .await;
+    let denied = || Effect::Answer(Fault::sender(http::StatusCode::FORBIDDEN, "AccessDenied", "Not now"));
+    world.cloud.set_fault(move |_, _| Some(denied()));
+    tokio::time::advance(Duration::from_secs(16)).await;
+    world.reconcile().await;
+    assert_eq!(world.login(), None);
+    world.cloud.set_fault(|_, _| None);
+    world.settle().await;
+    assert!(world.lets_in(&world.login().unwrap()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_failed_making_says_why_and_what_to_do() {
     let mut world = CacheWorld::new(ONE).await;

@@ -246,13 +246,12 @@ impl CacheWorld {
                 vault: None,
             };
             let was_staged = self.staged.is_some();
-            let there = &observed.cache.as_ref().unwrap().resource;
             let login = Login {
                 account: &self.account,
                 connection: &connection,
                 platform: &platform,
                 plan: login,
-                seen: there,
+                seen: observed.cache.as_ref().unwrap(),
             };
             if let Err(failure) = login.carry_out(&mut self.staged).await {
                 applied.failures.push(failure);
