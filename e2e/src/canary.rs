@@ -74,11 +74,11 @@ impl Lines {
     }
 }
 
-/// Gives each value of a file to `each`. The last line may be cut off where the writer was killed.
+/// Gives each value of a file to `each`. The last line may be cut off, anywhere: it is being written.
 fn read_lines<T: DeserializeOwned>(path: &Path, mut each: impl FnMut(T)) -> Result<()> {
     let file = File::open(path).with_context(|| format!("no record at {}", path.display()))?;
-    for line in BufReader::new(file).lines() {
-        if let Ok(value) = serde_json::from_str(&line?) {
+    for line in BufReader::new(file).split(b'\n') {
+        if let Ok(value) = serde_json::from_slice(&line?) {
             each(value);
         }
     }

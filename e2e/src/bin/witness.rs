@@ -8,10 +8,22 @@ use std::{
     env,
     io::{self, Write},
     path::Path,
+    process::ExitCode,
 };
 
+/// Tells what went wrong in one line, without a backtrace after it: the tests' summary quotes it.
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            writeln!(io::stderr(), "error: {error:#}").ok();
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["record", folder, traces] => {
