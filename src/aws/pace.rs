@@ -53,8 +53,7 @@ const UNPACED: [&str; 7] = [
 /// What a service is asked at most for one account.
 fn limits(service: &str) -> Limits {
     match service {
-        "s3" => Limits { rate: 300.0, burst: 600.0 },
-        "sqs" => Limits { rate: 100.0, burst: 200.0 },
+        "s3" | "sqs" => Limits { rate: 100.0, burst: 200.0 },
         "secretsmanager" => Limits { rate: 20.0, burst: 40.0 },
         _ => Limits { rate: 10.0, burst: 40.0 },
     }

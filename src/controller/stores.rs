@@ -419,10 +419,8 @@ impl Sort for Pods {
         if let Some(job) = job {
             cluster.job_pods.remove(platform, &(job.clone(), name.clone()));
             cluster.announce_job(platform, job);
-        } else {
-            if cluster.troubles.remove(platform, name).is_some() {
-                cluster.announce(platform.clone());
-            }
+        } else if cluster.troubles.remove(platform, name).is_some() {
+            cluster.announce(platform.clone());
         }
     }
 
@@ -610,20 +608,20 @@ mod tests {
         let cluster = Arc::new(Cluster::default());
         let objects = seen(Objects(Kind::Service), &cluster);
         let mut changes = cluster.changes();
-        let service = |version: &str, manager: &str| {
+        let service = |version: &str| {
             serde_json::from_value::<DynamicObject>(of_tv(json!({
                 "apiVersion": "v1", "kind": "Service",
-                "metadata": {"resourceVersion": version, "managedFields": [{"manager": manager}]},
+                "metadata": {"resourceVersion": version, "managedFields": [{"manager": "kubectl"}]},
                 "spec": {"ports": [{"port": 80}]},
             })))
             .unwrap()
         };
-        objects.put(service("1", "streaming-operator"));
+        objects.put(service("1"));
         assert!(changes.try_recv().is_ok());
         // A watch that is taken up again tells what it told before.
-        objects.put(service("1", "streaming-operator"));
+        objects.put(service("1"));
         assert!(changes.try_recv().is_err());
-        objects.put(service("2", "streaming-operator"));
+        objects.put(service("2"));
         assert!(changes.try_recv().is_ok());
         let observed = cluster.observe(&PlatformKey::new("default", "tv")).objects;
         let object = &observed[&ObjectKey::new(Kind::Service, "tv-backend")];

@@ -17,7 +17,7 @@ async fn of_what_is_there_only_what_was_changed_is_read_again() {
     );
 }
 
-/// The bucket may be gone: then all of it is looked at.
+/// The bucket may be gone: then all of it is looked at. What fails is the last read, that of the notifications alone.
 #[tokio::test(start_paused = true)]
 async fn where_notifications_cannot_be_read_the_whole_bucket_is() {
     let world = World::new(None);
