@@ -1,8 +1,8 @@
 //! Sets the login of a cache in ElastiCache, and writes its connection Secret.
 //!
 //! Flow: the password of the user that is not in use is set by `ModifyUser`; AWS takes half a minute to bring it
-//! to the nodes, during which nothing waits: the login is *staged*. When AWS shows the user `active` again, the
-//! connection Secret is written with it.
+//! to the nodes, during which nothing waits: the login is *staged*, and the connection Secret claimed for it. When AWS
+//! shows the user `active` again, the Secret is written with it.
 //!
 //! Guarantee: the password of the user in use is never set; see [`crate::plan::login`]. What is staged is in
 //! memory only: whoever takes over sets the other user's password anew, which harms nobody.
@@ -11,7 +11,7 @@
 
 use super::{
     aws::{Failure, set_cache_password},
-    connection::{Connection, ConnectionError},
+    connection::{Claim, Connection, ConnectionError},
     postgres::{Login as Credentials, Password},
 };
 use crate::{
@@ -32,15 +32,17 @@ use tokio::time::Instant;
 /// AWS may show a user as it was for a moment.
 const SETTLING: Duration = Duration::from_secs(15);
 
-/// A login that AWS is setting.
+/// A login on its way: claimed, set, and then written.
 #[derive(Clone, Debug)]
 pub struct Staged {
     /// What the Secret said when it was planned.
     from: Option<Record>,
     /// What the Secret shall say.
     record: Record,
-    password: Password,
-    at: Instant,
+    /// With which the Secret was claimed for it.
+    claim: Claim,
+    /// The password that AWS took, and when; none: it did not take one yet.
+    set: Option<(Password, Instant)>,
 }
 
 /// What it takes to set a login.
@@ -69,28 +71,30 @@ impl Login<'_> {
                 Ok(false)
             }
             Step::Rewrite { record } => {
-                let before = self.unchanged().await?;
-                let login = before.as_ref().map(|before| before.login.clone());
-                let login =
-                    login.ok_or_else(|| ConnectionError::Missing(self.connection.target.name.clone()));
-                self.connection.write(before.as_ref(), &login.map_err(told)?, record).await.map_err(told)?;
+                self.connection.rewrite(self.plan.from.as_ref(), record).await.map_err(told)?;
                 Ok(true)
             }
-            Step::Set { record, .. } => match staged.clone().filter(|it| self.goes_on(it, record)) {
-                None => {
-                    let new = self.stage(record).await?;
-                    *staged = Some(new);
-                    Ok(true)
+            Step::Set { record, .. } => {
+                let it = match staged.take().filter(|it| self.goes_on(it, record)) {
+                    Some(it) => staged.insert(it),
+                    None => staged.insert(self.claim(record).await?),
+                };
+                let Some((password, at)) = &it.set else {
+                    it.set = Some((self.set_password(record).await?, Instant::now()));
+                    it.record = record.clone();
+                    return Ok(true);
+                };
+                if !self.is_in_force(&it.record, *at) {
+                    return Ok(false);
                 }
-                Some(it) if self.is_in_force(&it) => {
-                    let before = self.unchanged().await?;
-                    let login = self.credentials(&it);
-                    self.connection.write(before.as_ref(), &login, &it.record).await.map_err(told)?;
+                let login = self.credentials(&it.record, password);
+                let written =
+                    self.connection.set(self.plan.from.as_ref(), &it.claim, &login, &it.record).await;
+                if matches!(written, Ok(()) | Err(ConnectionError::Changed(_))) {
                     *staged = None;
-                    Ok(true)
                 }
-                Some(_) => Ok(false),
-            },
+                written.map_err(told).map(|()| true)
+            }
         }
     }
 
@@ -101,7 +105,8 @@ impl Login<'_> {
         staged.from == self.plan.from && same == *record
     }
 
-    fn is_in_force(&self, staged: &Staged) -> bool {
+    /// Whether a login that was set then works.
+    fn is_in_force(&self, record: &Record, set_at: Instant) -> bool {
         if !self.logs_in() {
             return true;
         }
@@ -110,10 +115,10 @@ impl Login<'_> {
             return false;
         }
         let there = &self.seen.resource;
-        let user = there.users.get(&Role::Pods(staged.record.user).identifier(self.platform));
+        let user = there.users.get(&Role::Pods(record.user).identifier(self.platform));
         let is_active = user.is_some_and(|user| user.status == "active");
         let group_is_active = there.user_group.as_ref().is_some_and(|group| group.status == "active");
-        is_active && group_is_active && staged.at.elapsed() >= SETTLING
+        is_active && group_is_active && set_at.elapsed() >= SETTLING
     }
 
     /// Without TLS there are no users.
@@ -121,27 +126,28 @@ impl Login<'_> {
         self.platform.cache_in_aws().is_some_and(|cache| cache.tls)
     }
 
-    async fn stage(&self, record: &Record) -> Result<Staged, Failure> {
-        self.unchanged().await?;
-        let mut password = Password::new("");
-        if self.logs_in() {
-            password = Password::random();
-            let user = Role::Pods(record.user).identifier(self.platform);
-            set_cache_password(self.account, &user, &password).await.map_err(|failure| Failure {
-                message: format!("the cache's login: {}", failure.message),
-                ..failure
-            })?;
+    async fn claim(&self, record: &Record) -> Result<Staged, Failure> {
+        let from = self.plan.from.clone();
+        let claim = self.connection.claim(from.as_ref()).await.map_err(told)?;
+        Ok(Staged { from, record: record.clone(), claim, set: None })
+    }
+
+    async fn set_password(&self, record: &Record) -> Result<Password, Failure> {
+        if !self.logs_in() {
+            return Ok(Password::new(""));
         }
-        Ok(Staged { from: self.plan.from.clone(), record: record.clone(), password, at: Instant::now() })
+        let password = Password::random();
+        let user = Role::Pods(record.user).identifier(self.platform);
+        let set = set_cache_password(self.account, &user, &password).await;
+        set.map(|()| password).map_err(|failure| Failure {
+            message: format!("the cache's login: {}", failure.message),
+            ..failure
+        })
     }
 
-    fn credentials(&self, staged: &Staged) -> Credentials {
-        let username = if self.logs_in() { Role::Pods(staged.record.user).name() } else { "" };
-        Credentials { username: username.to_owned(), password: staged.password.clone() }
-    }
-
-    async fn unchanged(&self) -> Result<Option<super::connection::Current>, Failure> {
-        self.connection.unchanged_since(self.plan.from.as_ref()).await.map_err(told)
+    fn credentials(&self, record: &Record, password: &Password) -> Credentials {
+        let username = if self.logs_in() { Role::Pods(record.user).name() } else { "" };
+        Credentials { username: username.to_owned(), password: password.clone() }
     }
 }
 

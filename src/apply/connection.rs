@@ -1,8 +1,12 @@
 //! The connection Secret of a managed database or cache: what pods read, and the record of the login in it.
 //!
-//! Guarantee: [`Connection::carry_out`] sets a password only while the Secret says what the step was planned
-//! from, and replaces exactly the Secret that it read. A leader or a watch that is late gets
-//! [`ConnectionError::Changed`].
+//! Who sets a password claims the Secret first: makes it, without a login, or writes a [`Claim`] into the one that is
+//! there. The login is written only where that claim still stands. A claim serves until a password was set after it, so
+//! that tries which fail before don't change the Secret, whose changes are a reason to try again.
+//!
+//! Guarantee: a password is set only while the Secret says what the step was planned from, and each write carries the
+//! version that was read. A leader or a watch that is late gets [`ConnectionError::Changed`]; so does whatever an
+//! earlier leader sent before the claim, whenever it arrives.
 
 use super::{
     postgres::{Existing, Login, LoginError, Password, Server, Tls},
@@ -16,16 +20,14 @@ use crate::{
     metrics::Metrics,
     plan::login::{Endpoint, Record, Step, Vault},
 };
-use k8s_openapi::{
-    ByteString,
-    api::core::v1::Secret,
-    apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference},
-};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
     Api,
-    api::{Patch, PatchParams},
+    api::{Patch, PatchParams, PostParams},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use rand::distr::{Alphanumeric, SampleString};
+use serde_json::{Value, json};
 use std::{collections::BTreeMap, time::Duration};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
@@ -33,6 +35,9 @@ use tokio::time::{Instant, sleep};
 /// How long a proxy may take until it knows a new password, and the pause between two tries.
 const PROXY_DEADLINE: Duration = Duration::from_secs(30);
 const PROXY_PAUSE: Duration = Duration::from_secs(2);
+/// Every key that a connection Secret may have.
+const KEYS: [&str; 9] =
+    ["host", "port", "dbname", "username", "password", "uri", "reader-host", "reader-uri", "ca.crt"];
 
 /// The connection Secret of a database or cache, and the way to both.
 #[derive(Clone)]
@@ -76,19 +81,30 @@ pub struct Target {
 
 /// A connection Secret as it was read.
 #[derive(Clone, Debug)]
-pub struct Current {
-    /// The login that it holds.
-    pub login: Login,
-    /// What it says of that login.
-    pub record: Record,
-    resource_version: Option<String>,
+struct Current {
+    /// The login that it holds, and what it says of it; none: it was claimed, and no login is written yet.
+    held: Option<(Login, Record)>,
+    claim: Option<Claim>,
+    resource_version: String,
+}
+
+/// Says in a connection Secret who sets its next login, in [`names::ANNOTATION_CLAIM`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim(String);
+
+impl Claim {
+    const LENGTH: usize = 16;
+
+    fn random() -> Self {
+        Self(Alphanumeric.sample_string(&mut rand::rng(), Self::LENGTH))
+    }
 }
 
 /// Why a login did not come into its Secret, or why the Secret's does not work.
 #[derive(Debug, Error)]
 pub enum ConnectionError {
-    /// The Secret is not there.
-    #[error("Secret {0} is not there; it is made as soon as the database is available")]
+    /// The Secret is not there, or holds no login yet.
+    #[error("Secret {0} holds no login; one is set as soon as the database is available")]
     Missing(String),
     /// It is there, and holds a login that is not ours.
     #[error(
@@ -122,7 +138,11 @@ impl ConnectionError {
     fn of(name: &str, error: kube::Error) -> Self {
         let name = name.to_owned();
         match error {
-            kube::Error::Api(status) if status.is_conflict() => Self::Changed(name),
+            kube::Error::Api(status)
+                if status.is_conflict() || status.is_already_exists() || status.is_not_found() =>
+            {
+                Self::Changed(name)
+            }
             source => Self::Kube { name, source: Box::new(source) },
         }
     }
@@ -130,14 +150,20 @@ impl ConnectionError {
 
 impl Connection {
     /// Reads the Secret; none: it is not there.
-    ///
-    /// # Errors
-    /// Where the Secret can't be read, or is not one that was written here.
-    pub async fn current(&self) -> Result<Option<Current>, ConnectionError> {
+    async fn current(&self) -> Result<Option<Current>, ConnectionError> {
         let name = &self.target.name;
         let found = self.secrets.get_opt(name).await.map_err(|error| ConnectionError::of(name, error))?;
         let parse = |secret| parse(secret).ok_or_else(|| ConnectionError::NotOurs(name.clone()));
         found.map(parse).transpose()
+    }
+
+    /// Reads the Secret, which must still say what a step was planned from.
+    async fn unchanged_since(&self, from: Option<&Record>) -> Result<Option<Current>, ConnectionError> {
+        let current = self.current().await?;
+        if current.as_ref().and_then(Current::record) != from {
+            return Err(ConnectionError::Changed(self.target.name.clone()));
+        }
+        Ok(current)
     }
 
     /// Logs in once with what the Secret holds.
@@ -145,17 +171,22 @@ impl Connection {
     /// # Errors
     /// What the login failed for; [`LoginError::Refused`] is what a plan takes for a refused login.
     pub async fn check(&self, postgres: &Postgres) -> Result<(), ConnectionError> {
-        let current = self.current().await?;
-        let current = current.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))?;
-        Ok(postgres.check(&server(&self.endpoint), &current.login).await?)
+        let (login, _) = self.held(self.current().await?)?.1;
+        Ok(postgres.check(&server(&self.endpoint), &login).await?)
     }
 
-    /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set.
-    /// False: nothing was to be done.
+    /// The login of a Secret that holds one.
+    fn held(&self, current: Option<Current>) -> Result<(Current, (Login, Record)), ConnectionError> {
+        let held = current.and_then(|it| it.held.clone().map(|held| (it, held)));
+        held.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))
+    }
+
+    /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set; `claim` is what
+    /// the try before left. False: nothing was to be done.
     ///
     /// # Errors
     /// Whatever stopped it. All that has changed then is, at most, the password of the user that is not in
-    /// use.
+    /// use, and the Secret's claim.
     pub async fn carry_out(
         &self,
         from: Option<&Record>,
@@ -163,43 +194,60 @@ impl Connection {
         existing: Existing,
         postgres: &Postgres,
         master: impl Future<Output = anyhow::Result<Login>>,
+        claim: &mut Option<Claim>,
     ) -> Result<bool, ConnectionError> {
-        let record = match step {
+        match step {
             Step::Nothing { .. } | Step::Wait(_) => return Ok(false),
-            Step::Set { record, .. } | Step::Store { record } | Step::Rewrite { record } => record,
-        };
-        let before = self.unchanged_since(from).await?;
-        let login = match (step, &before) {
-            (Step::Rewrite { .. } | Step::Store { .. }, Some(before)) => before.login.clone(),
-            _ => {
-                let master = master.await.map_err(ConnectionError::Master)?;
-                let server = Server { host: self.endpoint.server.clone(), ..server(&self.endpoint) };
-                postgres.set_login(&server, &master, record.user, existing).await?
+            Step::Store { record } => {
+                let (_, (login, _)) = self.held(self.unchanged_since(from).await?)?;
+                self.store(record, &login).await?;
             }
-        };
-        if let Some((account, vault)) = &self.vault
-            && !vault.holds(record)
-        {
-            vault::store(account, vault, record, &login).await.map_err(ConnectionError::Vault)?;
+            Step::Rewrite { record } => {
+                let (before, (login, _)) = self.held(self.unchanged_since(from).await?)?;
+                self.store(record, &login).await?;
+                // This login is tried again with the next look, where the proxy doesn't know it.
+                self.is_known(postgres, &login, Duration::ZERO).await?;
+                self.write(&before, &login, record).await?;
+            }
+            Step::Set { record, .. } => {
+                let before = self.unchanged_since(from).await?;
+                let master = master.await.map_err(ConnectionError::Master)?;
+                let claimed = before.as_ref().and_then(|it| it.claim.as_ref());
+                if claimed.is_none() || claimed != claim.as_ref() {
+                    *claim = Some(self.claim_over(before.as_ref()).await?);
+                }
+                let server = Server { host: self.endpoint.server.clone(), ..server(&self.endpoint) };
+                let login = postgres.set_login(&server, &master, record.user, existing).await?;
+                self.store(record, &login).await?;
+                // With the next look, it would be another login.
+                self.is_known(postgres, &login, PROXY_DEADLINE).await?;
+                let claim = claim.take().expect("the Secret was claimed");
+                self.set(from, &claim, &login, record).await?;
+            }
         }
-        if matches!(step, Step::Store { .. }) {
-            return Ok(true);
-        }
-        if self.endpoint.has_proxy() {
-            // A login that is there already is tried again with the next look; a new one would be another then.
-            let patience = if matches!(step, Step::Set { .. }) { PROXY_DEADLINE } else { Duration::ZERO };
-            self.is_known(postgres, &login, patience).await?;
-        }
-        self.write(before.as_ref(), &login, record).await.map(|()| true)
+        Ok(true)
     }
 
-    /// Waits until the proxy knows a login: it may go on for a while with what it read before.
+    /// Gives a login to the proxy, where there is one that has not got it.
+    async fn store(&self, record: &Record, login: &Login) -> Result<(), ConnectionError> {
+        match &self.vault {
+            Some((account, vault)) if !vault.holds(record) => {
+                vault::store(account, vault, record, login).await.map_err(ConnectionError::Vault)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until the proxy, where there is one, knows a login: it may go on for a while with what it read before.
     async fn is_known(
         &self,
         postgres: &Postgres,
         login: &Login,
         patience: Duration,
     ) -> Result<(), ConnectionError> {
+        if !self.endpoint.has_proxy() {
+            return Ok(());
+        }
         let deadline = Instant::now() + patience;
         loop {
             match postgres.check(&server(&self.endpoint), login).await {
@@ -209,35 +257,99 @@ impl Connection {
         }
     }
 
-    /// Reads the Secret, which must still say what a step was planned from.
-    ///
-    /// # Errors
-    /// [`ConnectionError::Changed`] where it says something else.
-    pub async fn unchanged_since(&self, from: Option<&Record>) -> Result<Option<Current>, ConnectionError> {
-        let before = self.current().await?;
-        if before.as_ref().map(|it| &it.record) != from {
-            return Err(ConnectionError::Changed(self.target.name.clone()));
-        }
-        Ok(before)
-    }
-
-    /// Writes the Secret in the place of the one that was read before.
+    /// Claims the Secret, which must still say what a step was planned from: nobody else's login can come into it
+    /// any more, unless they claim it anew.
     ///
     /// # Errors
     /// Where the API server did not do it, or the Secret was changed meanwhile.
-    pub async fn write(
+    pub async fn claim(&self, from: Option<&Record>) -> Result<Claim, ConnectionError> {
+        let before = self.unchanged_since(from).await?;
+        self.claim_over(before.as_ref()).await
+    }
+
+    async fn claim_over(&self, before: Option<&Current>) -> Result<Claim, ConnectionError> {
+        let claim = Claim::random();
+        let annotations = json!({names::ANNOTATION_CLAIM: claim.0});
+        match before {
+            Some(before) => self.patch(before, annotations, Value::Null).await?,
+            None => self.create(annotations).await?,
+        }
+        Ok(claim)
+    }
+
+    /// Writes a login that was set after the Secret was claimed for it.
+    ///
+    /// # Errors
+    /// Where the API server did not do it, the Secret was changed, or somebody else claimed it.
+    pub async fn set(
         &self,
-        before: Option<&Current>,
+        from: Option<&Record>,
+        claim: &Claim,
         login: &Login,
         record: &Record,
     ) -> Result<(), ConnectionError> {
+        let claimed = self.unchanged_since(from).await?.filter(|it| it.claim.as_ref() == Some(claim));
+        let claimed = claimed.ok_or_else(|| ConnectionError::Changed(self.target.name.clone()))?;
+        self.write(&claimed, login, record).await
+    }
+
+    /// Writes the login that the Secret holds with what is known of the server now.
+    ///
+    /// # Errors
+    /// Where the API server did not do it, or the Secret was changed meanwhile.
+    pub async fn rewrite(&self, from: Option<&Record>, record: &Record) -> Result<(), ConnectionError> {
+        let (before, (login, _)) = self.held(self.unchanged_since(from).await?)?;
+        self.write(&before, &login, record).await
+    }
+
+    async fn write(&self, before: &Current, login: &Login, record: &Record) -> Result<(), ConnectionError> {
+        let annotations = json!({
+            names::ANNOTATION_LOGIN: json!(record).to_string(),
+            names::ANNOTATION_CLAIM: null,
+        });
+        let data = data(&self.protocol.content(&self.endpoint, login));
+        self.patch(before, annotations, data).await
+    }
+
+    /// Makes the Secret, without a login.
+    async fn create(&self, annotations: Value) -> Result<(), ConnectionError> {
+        let mut metadata = self.target.metadata(annotations);
+        metadata["name"] = json!(self.target.name);
+        let secret = serde_json::from_value(json!({"metadata": metadata})).expect("a Secret");
+        self.metrics.wrote("create", Kind::Secret.to_string());
+        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
+        let made = self.secrets.create(&params, &secret).await;
+        made.map(drop).map_err(|error| ConnectionError::of(&self.target.name, error))
+    }
+
+    /// Changes the Secret that was read.
+    async fn patch(&self, before: &Current, annotations: Value, data: Value) -> Result<(), ConnectionError> {
+        let mut metadata = self.target.metadata(annotations);
+        metadata["resourceVersion"] = json!(before.resource_version);
+        let mut patch = json!({"metadata": metadata});
+        if !data.is_null() {
+            patch["data"] = data;
+        }
+        self.metrics.wrote("patch", Kind::Secret.to_string());
+        let params =
+            PatchParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PatchParams::default() };
         let name = &self.target.name;
-        let data = self.protocol.content(&self.endpoint, login);
-        let secret = secret(&self.target, before, data, record);
-        self.metrics.wrote("apply", Kind::Secret.to_string());
-        let params = PatchParams::apply(names::FIELD_MANAGER).force();
-        let written = self.secrets.patch(name, &params, &Patch::Apply(&secret)).await;
+        let written = self.secrets.patch(name, &params, &Patch::Merge(&patch)).await;
         written.map(drop).map_err(|error| ConnectionError::of(name, error))
+    }
+}
+
+impl Target {
+    fn metadata(&self, annotations: Value) -> Value {
+        let Self { name: _, labels, owner } = self;
+        let owners = owner.as_ref().map(|owner| vec![owner]);
+        json!({"labels": labels, "annotations": annotations, "ownerReferences": owners})
+    }
+}
+
+impl Current {
+    fn record(&self) -> Option<&Record> {
+        self.held.as_ref().map(|(_, record)| record)
     }
 }
 
@@ -249,36 +361,28 @@ pub fn server(endpoint: &Endpoint) -> Server {
     Server { host: host.clone(), port: *port, dbname: dbname.clone(), tls }
 }
 
+/// None: it is not ours.
 fn parse(secret: Secret) -> Option<Current> {
     let Secret { metadata, data, .. } = secret;
-    let record = Record::parse(metadata.annotations?.get(names::ANNOTATION_LOGIN)?)?;
-    let mut data = data?;
-    let mut value = |key| String::from_utf8(data.remove(key)?.0).ok();
-    let login = Login { username: value("username")?, password: Password::new(value("password")?) };
-    Some(Current { login, record, resource_version: metadata.resource_version })
+    let mut annotations = metadata.annotations?;
+    let claim = annotations.remove(names::ANNOTATION_CLAIM).map(Claim);
+    let held = match (annotations.get(names::ANNOTATION_LOGIN), data) {
+        (Some(record), Some(mut data)) => {
+            let record = Record::parse(record)?;
+            let mut value = |key| String::from_utf8(data.remove(key)?.0).ok();
+            let login = Login { username: value("username")?, password: Password::new(value("password")?) };
+            Some((login, record))
+        }
+        (None, data) if claim.is_some() && data.as_ref().is_none_or(BTreeMap::is_empty) => None,
+        _ => return None,
+    };
+    Some(Current { held, claim, resource_version: metadata.resource_version? })
 }
 
-fn secret(
-    target: &Target,
-    before: Option<&Current>,
-    data: BTreeMap<&'static str, String>,
-    record: &Record,
-) -> Secret {
-    let Target { name, labels, owner } = target;
-    let record = serde_json::json!(record).to_string();
-    let data = data.into_iter();
-    Secret {
-        metadata: ObjectMeta {
-            name: Some(name.clone()),
-            labels: Some(labels.clone()),
-            annotations: Some([(names::ANNOTATION_LOGIN.to_owned(), record)].into()),
-            owner_references: owner.clone().map(|owner| vec![owner]),
-            resource_version: before.and_then(|it| it.resource_version.clone()),
-            ..ObjectMeta::default()
-        },
-        data: Some(data.map(|(key, value)| (key.to_owned(), ByteString(value.into_bytes()))).collect()),
-        ..Secret::default()
-    }
+/// Data of a merge patch: keys that are not in the content any more are taken away, and foreign ones left.
+fn data(content: &BTreeMap<&'static str, String>) -> Value {
+    let encoded = |key| content.get(key).map(|value| ByteString(value.clone().into_bytes()));
+    KEYS.iter().map(|key| ((*key).to_owned(), json!(encoded(key)))).collect::<serde_json::Map<_, _>>().into()
 }
 
 impl Protocol {
@@ -342,6 +446,7 @@ mod tests {
     use super::*;
     use crate::plan::login::User;
     use jiff::Timestamp;
+    use std::collections::BTreeSet;
 
     fn endpoint() -> Endpoint {
         Endpoint {
@@ -367,14 +472,6 @@ mod tests {
             set_at: Timestamp::UNIX_EPOCH,
             endpoint: endpoint.hash(),
             asked: None,
-        }
-    }
-
-    fn target() -> Target {
-        Target {
-            name: "demo-database".into(),
-            labels: [("a".to_owned(), "b".to_owned())].into(),
-            owner: None,
         }
     }
 
@@ -412,25 +509,45 @@ mod tests {
         assert_eq!(content["uri"], "redis://one.example.com:5433/0");
     }
 
+    fn secret(annotations: &Value, data: &Value) -> Secret {
+        let metadata = json!({"resourceVersion": "7", "annotations": annotations});
+        serde_json::from_value(json!({"metadata": metadata, "data": data})).unwrap()
+    }
+
     #[test]
-    fn what_is_written_can_be_read_and_replaces_only_what_was_read() {
-        let data = |endpoint: &Endpoint| Protocol::Postgres.content(endpoint, &login());
-        let mut first = secret(&target(), None, data(&endpoint()), &record());
-        assert_eq!(first.metadata.resource_version, None);
-        first.metadata.resource_version = Some("7".into());
-        let read = parse(first).unwrap();
-        assert_eq!((&read.login, &read.record), (&login(), &record()));
-        let moved = Endpoint { host: "two.example.com".into(), ..endpoint() };
-        let second = secret(&target(), Some(&read), data(&moved), &read.record);
-        assert_eq!(second.metadata.resource_version.as_deref(), Some("7"));
-        assert_eq!(parse(second).unwrap().login, login());
+    fn what_is_written_can_be_read() {
+        let written = data(&Protocol::Postgres.content(&endpoint(), &login()));
+        let annotations = json!({names::ANNOTATION_LOGIN: json!(record()).to_string()});
+        // A merge patch takes what is null away.
+        let there: serde_json::Map<_, _> =
+            written.as_object().unwrap().clone().into_iter().filter(|(_, value)| !value.is_null()).collect();
+        let read = parse(secret(&annotations, &there.into())).unwrap();
+        assert_eq!((read.held, read.claim), (Some((login(), record())), None));
+        assert_eq!(read.resource_version, "7");
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_taken_away() {
+        let everything = Endpoint { reader: Some("read".into()), ca: Some("PEM".into()), ..endpoint() };
+        let full = Protocol::Postgres.content(&everything, &login());
+        assert_eq!(full.into_keys().collect::<BTreeSet<_>>(), BTreeSet::from(KEYS));
+        let less = data(&Protocol::Postgres.content(&endpoint(), &login()));
+        assert_eq!(
+            (&less["reader-host"], &less["ca.crt"], less["host"].is_string()),
+            (&Value::Null, &Value::Null, true)
+        );
+    }
+
+    #[test]
+    fn a_secret_that_is_only_claimed_holds_no_login() {
+        let claimed = parse(secret(&json!({names::ANNOTATION_CLAIM: "one"}), &Value::Null)).unwrap();
+        assert_eq!((claimed.held, claimed.claim), (None, Some(Claim("one".into()))));
     }
 
     #[test]
     fn the_login_of_another_database_is_not_taken_for_ours() {
-        let data = Protocol::Postgres.content(&endpoint(), &login());
-        let mut foreign = secret(&target(), None, data, &record());
-        foreign.metadata.annotations = None;
-        assert!(parse(foreign).is_none());
+        let foreign = json!({"username": "YQ==", "password": "YQ=="});
+        assert!(parse(secret(&json!({}), &foreign)).is_none());
+        assert!(parse(secret(&json!({names::ANNOTATION_CLAIM: "one"}), &foreign)).is_none());
     }
 }

@@ -99,11 +99,10 @@ impl Cache {
             vault: None,
         };
         let mut staged = self.remembered(key, |memory| memory.login.clone());
-        let was_staged = staged.is_some();
         let login = Login { account, connection: &connection, platform, plan: login, seen };
         let done = login.carry_out(&mut staged).await;
         self.remembered(key, |memory| {
-            if staged.is_some() && !was_staged {
+            if matches!(done, Ok(true)) {
                 memory.changed_at = Some(Instant::now());
             }
             memory.busy |= staged.is_some();

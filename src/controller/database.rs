@@ -6,7 +6,7 @@ use super::data::{Data, Kind};
 use crate::{
     api::{StreamingPlatform, names},
     apply::{
-        connection::{Connection, ConnectionError, Protocol, Target},
+        connection::{Claim, Connection, ConnectionError, Protocol, Target},
         master,
         sessions::Postgres,
     },
@@ -32,12 +32,14 @@ const CHECK: Duration = Duration::from_secs(600);
 pub(super) type Database = Data<Databases>;
 
 /// What is remembered of the login.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Checked {
     /// When it was tried last.
     at: Option<Instant>,
     /// Whether the server refused it.
     refused: bool,
+    /// Of the next one, where it could not be set yet.
+    claim: Option<Claim>,
 }
 
 impl Kind for Databases {
@@ -105,8 +107,11 @@ impl Database {
         };
         let master = master::login(account, &secrets, &login.master);
         let existing = drill::existing(platform);
-        let written =
-            connection.carry_out(login.from.as_ref(), &login.step, existing, postgres, master).await;
+        let mut claim = self.remembered(key, |memory| memory.login.claim.clone());
+        let written = connection
+            .carry_out(login.from.as_ref(), &login.step, existing, postgres, master, &mut claim)
+            .await;
+        self.remembered(key, |memory| memory.login.claim = claim);
         let written = written.map_err(|error| format!("the database's login: {error}"))?;
         if written {
             self.remembered(key, |memory| {

@@ -1,11 +1,12 @@
 //! Secrets and ConfigMaps that a platform names: which keys they have, and a hash of their content.
 //!
 //! Read by name, and only again when the watch on metadata has seen another resource version. Content never
-//! leaves this file.
+//! leaves this file. A connection Secret that holds no login yet counts as missing, so that nothing starts with it.
 
 use super::{Reference, Referenced, cluster::Cluster};
+use crate::api::names;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
-use kube::{Api, Client};
+use kube::{Api, Client, ResourceExt};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -88,9 +89,8 @@ impl References {
             Reference::Secret(name) => {
                 let api = Api::<Secret>::namespaced(self.client.clone(), namespace);
                 api.get_opt(name).await?.map(|secret| {
-                    let data = secret.data.unwrap_or_default();
-                    let entries = data.iter().map(|(key, value)| (key.as_str(), value.0.as_slice()));
-                    (secret.metadata.resource_version.unwrap_or_default(), present(entries))
+                    let referenced = referenced(&secret);
+                    (secret.metadata.resource_version.unwrap_or_default(), referenced)
                 })
             }
             Reference::ConfigMap(name) => {
@@ -113,6 +113,14 @@ impl References {
     }
 }
 
+fn referenced(secret: &Secret) -> Referenced {
+    let data = secret.data.iter().flatten();
+    if secret.annotations().contains_key(names::ANNOTATION_CLAIM) && data.clone().next().is_none() {
+        return Referenced::Missing;
+    }
+    present(data.map(|(key, value)| (key.as_str(), value.0.as_slice())))
+}
+
 /// Keys, and a hash in which no two contents are alike: sorted by key, each part with its length before it.
 fn present<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])>) -> Referenced {
     let entries: BTreeMap<_, _> = entries.collect();
@@ -132,6 +140,7 @@ fn present<'a>(entries: impl Iterator<Item = (&'a str, &'a [u8])>) -> Referenced
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::{Value, json};
 
     fn hash(entries: &[(&str, &str)]) -> String {
         match present(entries.iter().map(|(key, value)| (*key, value.as_bytes()))) {
@@ -146,5 +155,17 @@ mod tests {
         assert_ne!(hash(&[("a", "1"), ("b", "2")]), hash(&[("a", "1"), ("b", "3")]));
         assert_ne!(hash(&[("a", "1b"), ("b", "2")]), hash(&[("a", "1"), ("bb", "2")]));
         assert_ne!(hash(&[]), hash(&[("", "")]));
+    }
+
+    #[test]
+    fn a_secret_that_is_only_claimed_is_missing() {
+        let secret = |metadata, data| -> Secret {
+            serde_json::from_value(json!({"metadata": metadata, "data": data})).unwrap()
+        };
+        let claimed = json!({"annotations": {names::ANNOTATION_CLAIM: "one"}});
+        let password = json!({"password": "YQ=="});
+        assert_eq!(referenced(&secret(claimed.clone(), Value::Null)), Referenced::Missing);
+        assert!(matches!(referenced(&secret(claimed, password)), Referenced::Present { .. }));
+        assert!(matches!(referenced(&secret(json!({}), Value::Null)), Referenced::Present { .. }));
     }
 }

@@ -1,4 +1,4 @@
-//! One Secret behind the API of Kubernetes: enough for a connection Secret to be read and applied.
+//! One Secret behind the API of Kubernetes: enough for a connection Secret to be read, made and patched.
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::BodyExt;
@@ -60,15 +60,22 @@ impl Cluster {
                 None => failure(StatusCode::NOT_FOUND, "NotFound"),
             };
         }
-        let mut applied: Value = serde_json::from_slice(body).expect("JSON");
+        let sent: Value = serde_json::from_slice(body).expect("JSON");
+        let mut secret = match &*stored {
+            Some(_) if method == Method::POST => return failure(StatusCode::CONFLICT, "AlreadyExists"),
+            None if method == Method::PATCH => return failure(StatusCode::NOT_FOUND, "NotFound"),
+            None => json!({}),
+            Some(secret) => secret.clone(),
+        };
         let version = |secret: &Value| secret["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-        let now = stored.as_ref().and_then(version);
-        if version(&applied).is_some_and(|expected| Some(expected) != now) {
+        let now = version(&secret);
+        if version(&sent).is_some_and(|expected| Some(expected) != now) {
             return failure(StatusCode::CONFLICT, "Conflict");
         }
+        json_patch::merge(&mut secret, &sent);
         let next = now.map_or(1, |version| version.parse::<u32>().unwrap() + 1);
-        applied["metadata"]["resourceVersion"] = json!(next.to_string());
-        *stored = Some(applied.clone());
-        (StatusCode::OK, applied)
+        secret["metadata"]["resourceVersion"] = json!(next.to_string());
+        *stored = Some(secret.clone());
+        (StatusCode::OK, secret)
     }
 }

@@ -5,10 +5,12 @@ use crate::{
     server::{MASTER_PASSWORD, check, create, master, set_login},
 };
 use jiff::{SignedDuration, Timestamp};
+use kube::ResourceExt;
 use serde_json::json;
 use service_common::testing::Postgres;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use streaming_operator::{
+    api::names,
     apply::{
         connection::{Connection, ConnectionError, Protocol, Target, server},
         postgres::{Existing, Login, Password, Server},
@@ -49,12 +51,12 @@ impl Platform {
         Self { cluster, connection, now: Timestamp::UNIX_EPOCH }
     }
 
-    async fn record(&self) -> Option<Record> {
-        self.connection.current().await.unwrap().map(|it| it.record)
+    fn record(&self) -> Option<Record> {
+        Record::parse(self.cluster.secret()?.annotations().get(names::ANNOTATION_LOGIN)?)
     }
 
     async fn step(&self, refused: bool) -> Step {
-        let record = self.record().await;
+        let record = self.record();
         plan(&Facts {
             record: record.as_ref(),
             endpoint: &self.connection.endpoint,
@@ -68,9 +70,16 @@ impl Platform {
     }
 
     async fn carry_out(&self, step: &Step) -> Result<bool, ConnectionError> {
-        let from = self.record().await;
+        let from = self.record();
         self.connection
-            .carry_out(from.as_ref(), step, Existing::Grant, &Sessions::default(), async { Ok(master()) })
+            .carry_out(
+                from.as_ref(),
+                step,
+                Existing::Grant,
+                &Sessions::default(),
+                async { Ok(master()) },
+                &mut None,
+            )
             .await
     }
 
@@ -177,21 +186,20 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
     let mut platform = Platform::new(&postgres).await;
     platform.reconcile(false).await;
     platform.now += ROTATION_INTERVAL;
-    let (from, step) = (platform.record().await, platform.step(false).await);
+    let (from, step) = (platform.record(), platform.step(false).await);
     platform.reconcile(false).await;
     let (server, in_use) = platform.pod();
     let unasked = async { panic!("the master is not needed") };
     let late = platform
         .connection
-        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked)
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked, &mut None)
         .await;
     assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
     check(&server, &in_use).await.unwrap();
 
-    // Somebody writes while the login is being set.
-    let step =
-        Step::Set { why: Why::Asked, record: Record { user: User::A, ..platform.record().await.unwrap() } };
-    let from = platform.record().await;
+    // Somebody writes before it is claimed.
+    let step = Step::Set { why: Why::Asked, record: Record { user: User::A, ..platform.record().unwrap() } };
+    let from = platform.record();
     let cluster = platform.cluster.clone();
     let meanwhile = async move {
         let mut secret = json!(cluster.secret());
@@ -201,10 +209,34 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
     };
     let late = platform
         .connection
-        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), meanwhile)
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), meanwhile, &mut None)
         .await;
     assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
     assert_eq!(platform.pod().1, in_use);
+}
+
+#[tokio::test]
+async fn tries_that_fail_claim_the_secret_once_and_lead_nobody_to_it() {
+    let postgres = Postgres::start(None);
+    let platform = Platform::new(&postgres).await;
+    let step = platform.step(false).await;
+    let mut claim = None;
+    for _ in 0..2 {
+        let wrong = async { Ok(Login { password: Password::new("wrong"), ..master() }) };
+        let sessions = Sessions::default();
+        let tried =
+            platform.connection.carry_out(None, &step, Existing::Grant, &sessions, wrong, &mut claim).await;
+        assert!(matches!(tried, Err(ConnectionError::Login(_))), "{tried:?}");
+    }
+    let claimed = platform.cluster.secret().unwrap();
+    assert_eq!((claimed.resource_version().as_deref(), claimed.data), (Some("1"), None));
+    let checked = platform.connection.check(&Sessions::default()).await;
+    assert!(matches!(checked, Err(ConnectionError::Missing(_))), "{checked:?}");
+
+    // Who comes after it claims it anew.
+    platform.reconcile(false).await;
+    platform.connection.check(&Sessions::default()).await.unwrap();
+    assert!(!platform.cluster.secret().unwrap().annotations().contains_key(names::ANNOTATION_CLAIM));
 }
 
 #[tokio::test]
@@ -231,10 +263,10 @@ async fn a_refused_login_is_replaced_and_a_new_host_keeps_it() {
     let step = platform.step(false).await;
     assert!(matches!(step, Step::Rewrite { .. }));
     let unasked = async { panic!("the master is not needed") };
-    let from = platform.record().await;
+    let from = platform.record();
     platform
         .connection
-        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked)
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked, &mut None)
         .await
         .unwrap();
     assert_eq!(platform.pod().1, before);
@@ -260,8 +292,10 @@ async fn the_secret_of_an_embedded_database_is_not_overwritten() {
         may_rotate: true,
     });
     let unasked = async { panic!("the master is not needed") };
-    let kept =
-        platform.connection.carry_out(None, &step, Existing::Grant, &Sessions::default(), unasked).await;
+    let kept = platform
+        .connection
+        .carry_out(None, &step, Existing::Grant, &Sessions::default(), unasked, &mut None)
+        .await;
     assert!(matches!(kept, Err(ConnectionError::NotOurs(_))), "{kept:?}");
     assert_eq!(platform.cluster.value("password").as_deref(), Some("x"));
 }

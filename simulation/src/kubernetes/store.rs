@@ -258,7 +258,7 @@ impl Store {
         let before = self.objects.get(key).cloned().ok_or_else(|| Refusal::not_found(key))?;
         check_identity(key, &before.value, patch)?;
         let mut after = before.clone();
-        merge_patch(&mut after.value, &only(patch, write.subresource));
+        json_patch::merge(&mut after.value, &only(patch, write.subresource));
         keep_servers_metadata(&before.value, &mut after.value);
         self.update(key, before, after, write)
     }
@@ -488,23 +488,6 @@ fn without(value: &Value, names: &[&str]) -> Value {
     let mut rest = value.clone();
     names.iter().for_each(|name| set_or_remove(&mut rest, name, None));
     rest
-}
-
-fn merge_patch(value: &mut Value, patch: &Value) {
-    let Value::Object(fields) = patch else {
-        *value = patch.clone();
-        return;
-    };
-    if !value.is_object() {
-        *value = json!({});
-    }
-    for (name, patch) in fields {
-        if patch.is_null() {
-            set_or_remove(value, name, None);
-        } else {
-            merge_patch(&mut value[name.as_str()], patch);
-        }
-    }
 }
 
 fn has_finalizers(value: &Value) -> bool {

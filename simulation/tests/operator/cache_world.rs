@@ -1,22 +1,16 @@
-//! One platform with a cache, its operator, the cloud, and of Kubernetes the Secrets.
+//! One platform with a cache, of its operator what the cache takes, the cloud, and a cluster for its Secret.
 
 use crate::world::{REGION, settings};
-use http::{Method, Request, Response, StatusCode};
-use http_body_util::BodyExt;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, Client, api::DynamicObject, client::Body};
+use kube::{Api, Client, api::DynamicObject};
 use serde_json::{Value, json};
 use simulation::{
     aws::{ACCOUNT, Call, Cloud, Place, elasticache::ElastiCache},
     clock::Clock,
+    kubernetes::{Cluster, resource::SECRETS, store::Key},
 };
-use std::{
-    collections::BTreeMap,
-    convert::Infallible,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 use streaming_operator::{
     api::{DataStatus, StreamingPlatform},
     apply::{
@@ -43,9 +37,6 @@ const IDLE: Duration = Duration::from_secs(60);
 /// How long something may take.
 const LONGEST: Duration = Duration::from_secs(4 * 3600);
 
-/// Secrets by name.
-type Secrets = Arc<Mutex<BTreeMap<String, Value>>>;
-
 pub struct CacheWorld {
     pub cloud: Cloud,
     pub resource: StreamingPlatform,
@@ -54,8 +45,8 @@ pub struct CacheWorld {
     changed_at: Option<Instant>,
     caches: Caches,
     account: Account,
+    cluster: Cluster,
     client: Client,
-    secrets: Secrets,
     /// The login that the Secret held before the present one.
     pub login_before: Option<(String, String)>,
 }
@@ -80,8 +71,8 @@ impl CacheWorld {
 
     /// Of this platform.
     pub async fn of(cloud: Cloud, resource: StreamingPlatform) -> Self {
-        let secrets = Secrets::default();
-        let client = cluster(Arc::clone(&secrets));
+        let cluster = Cluster::new(cloud.clock());
+        let client = cluster.client();
         let accounts = Accounts::with_config(client.clone(), Metrics::default(), cloud.sdk_config(REGION));
         let aws = Aws {
             region: REGION.to_owned(),
@@ -97,8 +88,8 @@ impl CacheWorld {
             changed_at: None,
             caches: Caches::default(),
             account,
+            cluster,
             client,
-            secrets,
             login_before: None,
         }
     }
@@ -168,10 +159,18 @@ impl CacheWorld {
 
     /// A value of the connection Secret.
     pub fn secret(&self, key: &str) -> Option<String> {
-        let name = format!("{}-cache", self.resource.metadata.name.as_deref().unwrap());
-        let secret: Secret =
-            serde_json::from_value(self.secrets.lock().unwrap().get(&name)?.clone()).unwrap();
-        String::from_utf8(secret.data?.remove(key)?.0).ok()
+        String::from_utf8(self.stored()?.data?.remove(key)?.0).ok()
+    }
+
+    /// The connection Secret.
+    fn stored(&self) -> Option<Secret> {
+        let key = Key { resource: SECRETS, namespace: "media".into(), name: self.secret_name() };
+        let stored = self.cluster.with(|store, _| store.get(&key))?;
+        Some(serde_json::from_value(stored).unwrap())
+    }
+
+    fn secret_name(&self) -> String {
+        format!("{}-cache", self.resource.metadata.name.as_deref().unwrap())
     }
 
     /// User and password of the connection Secret.
@@ -186,19 +185,18 @@ impl CacheWorld {
 
     fn observed(&self, seen: Option<Seen<elasticache::Cache>>) -> Observed {
         let mut observed = Observed { cache: seen, ..Observed::default() };
-        let name = format!("{}-cache", self.resource.metadata.name.as_deref().unwrap());
-        let found = self.secrets.lock().unwrap().get(&name).cloned();
-        let referenced = match found {
-            None => Referenced::Missing,
-            Some(secret) => {
-                let data = secret["data"].as_object().unwrap();
+        let name = self.secret_name();
+        let referenced = match self.stored() {
+            Some(Secret { metadata, data: Some(data), .. }) => {
                 let keys = data.keys().cloned().collect();
                 let content_hash = format!("{data:?}");
-                let mut object: DynamicObject = DynamicObject::new(&name, &Kind::Secret.api_resource());
-                object.metadata = serde_json::from_value(secret["metadata"].clone()).unwrap();
+                let mut object = DynamicObject::new(&name, &Kind::Secret.api_resource());
+                object.metadata = metadata;
                 observed.objects.insert(ObjectKey::new(Kind::Secret, &name), object);
                 Referenced::Present { keys, content_hash }
             }
+            // It is not there, or only claimed.
+            _ => Referenced::Missing,
         };
         observed.references.insert(Reference::Secret(name), referenced);
         observed
@@ -245,7 +243,6 @@ impl CacheWorld {
                 protocol: Protocol::Redis { tls: true },
                 vault: None,
             };
-            let was_staged = self.staged.is_some();
             let login = Login {
                 account: &self.account,
                 connection: &connection,
@@ -253,11 +250,10 @@ impl CacheWorld {
                 plan: login,
                 seen: observed.cache.as_ref().unwrap(),
             };
-            if let Err(failure) = login.carry_out(&mut self.staged).await {
-                applied.failures.push(failure);
-            }
-            if self.staged.is_some() && !was_staged {
-                self.changed_at = Some(Instant::now());
+            match login.carry_out(&mut self.staged).await {
+                Ok(true) => self.changed_at = Some(Instant::now()),
+                Ok(false) => {}
+                Err(failure) => applied.failures.push(failure),
             }
         }
         if self.login() != before {
@@ -330,50 +326,4 @@ impl CacheWorld {
         }
         panic!("never deleted: {:#?}", self.changes());
     }
-}
-
-/// A cluster of Secrets, which keeps resource versions.
-fn cluster(secrets: Secrets) -> Client {
-    let answer = move |request: Request<Body>| {
-        let secrets = Arc::clone(&secrets);
-        async move {
-            let (method, name) = (request.method().clone(), request.uri().path().to_owned());
-            let name = name.rsplit('/').next().unwrap_or_default().to_owned();
-            let body = request.into_body().collect().await.unwrap().to_bytes();
-            let (status, answer) = serve(&mut secrets.lock().unwrap(), &method, name, &body);
-            let body = Body::from(serde_json::to_vec(&answer).unwrap());
-            Ok::<_, Infallible>(Response::builder().status(status).body(body).unwrap())
-        }
-    };
-    Client::new(tower::service_fn(answer), "default")
-}
-
-fn serve(
-    secrets: &mut BTreeMap<String, Value>,
-    method: &Method,
-    name: String,
-    body: &[u8],
-) -> (StatusCode, Value) {
-    let refusal = |status: StatusCode, reason: &str| {
-        let code = status.as_u16();
-        let answer = json!({"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": reason, "code": code});
-        (status, answer)
-    };
-    let there = secrets.get(&name).cloned();
-    if *method == Method::GET {
-        return match there {
-            Some(secret) => (StatusCode::OK, secret),
-            None => refusal(StatusCode::NOT_FOUND, "NotFound"),
-        };
-    }
-    let mut secret: Value = serde_json::from_slice(body).unwrap();
-    let version = |secret: &Value| secret["metadata"]["resourceVersion"].as_str().map(str::to_owned);
-    let current = there.as_ref().and_then(version);
-    if version(&secret).is_some_and(|meant| Some(meant) != current) {
-        return refusal(StatusCode::CONFLICT, "Conflict");
-    }
-    let next = current.and_then(|it| it.parse::<u64>().ok()).unwrap_or_default() + 1;
-    secret["metadata"]["resourceVersion"] = json!(next.to_string());
-    secrets.insert(name, secret.clone());
-    (StatusCode::OK, secret)
 }

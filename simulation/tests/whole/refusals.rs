@@ -14,6 +14,7 @@ const SPEC: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, datab
 const OTHER: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, cache: {provider: AWS},
     transcoding: {maxConcurrentJobs: 2}}";
 const CLIPS: &str = "{aws: {region: eu-central-1}, transcoding: {maxConcurrentJobs: 2}}";
+const CACHE: &str = "{aws: {region: eu-central-1}, cache: {provider: AWS}}";
 const OTHER_ACCOUNT: &str = "444455556666";
 
 /// Answers three of ten calls of the first account with 429 or 503.
@@ -75,6 +76,19 @@ async fn what_is_denied_is_tried_seldom() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     let denied = world.cloud.calls().iter().filter(|call| call.action.starts_with("sqs:")).count();
     assert!((10..400).contains(&denied), "{denied} calls within an hour that were denied");
+}
+
+/// A try claims the connection Secret, whose changes are a reason to try again.
+#[tokio::test(start_paused = true)]
+async fn a_login_that_cannot_be_set_is_tried_seldom_and_claimed_once() {
+    let world = World::new(None);
+    deny(&world, "elasticache:ModifyUser");
+    world.apply(CACHE);
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let denied = world.asked("elasticache:ModifyUser");
+    assert!((10..400).contains(&denied), "{denied} calls within an hour that were denied");
+    let to_secrets = |request: &String| !request.starts_with("GET") && request.contains("/secrets");
+    assert_eq!(world.requests().iter().filter(|it| to_secrets(it)).count(), 1);
 }
 
 #[tokio::test(start_paused = true)]

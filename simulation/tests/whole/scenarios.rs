@@ -251,6 +251,13 @@ async fn a_password_that_a_deposed_leader_set_is_not_in_use() {
     rotate().be_late_at(|request| request.name == "elasticache:ModifyUser").await;
 }
 
+/// The first login of a database or cache: its Secret is claimed, the login set, and then written.
+#[tokio::test(start_paused = true)]
+async fn a_first_login_that_a_deposed_leader_wrote_does_not_replace_a_later_one() {
+    let first = |name: &str| name.contains("/secrets");
+    create_in_aws().be_late_at(|request| request.writes && first(request.name)).await;
+}
+
 lived! {
     create_embedded, create_in_aws, scale, upgrade, upgrade_embedded, rotate, restore, delete_with_snapshots, delete_and_retain,
     delete_all, delete_embedded, a_node_dies, edits_in_flight, jobs_fail, deletion_with_jobs_in_flight,
