@@ -31,7 +31,8 @@ pub const ANNOTATION_APPLIED: &str = "streamingplatform.dev/applied";
 pub const ANNOTATION_CONFIG: &str = "streamingplatform.dev/config-hash";
 /// On the connection Secret of a managed database: which login it holds, as JSON.
 pub const ANNOTATION_LOGIN: &str = "streamingplatform.dev/login";
-/// On the same Secret, while a login is set for it: by whom. A Secret with this one alone holds no login yet.
+/// On the same Secret, since an attempt to set a login for it began: a random name of that attempt. A Secret with this
+/// one alone holds no login yet.
 pub const ANNOTATION_CLAIM: &str = "streamingplatform.dev/login-claim";
 /// On a platform: each new value asks once for a new password of its managed database.
 pub const ANNOTATION_ROTATE_LOGIN: &str = "streamingplatform.dev/rotate-login";

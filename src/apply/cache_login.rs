@@ -41,7 +41,7 @@ pub struct Staged {
     record: Record,
     /// With which the Secret was claimed for it.
     claim: Claim,
-    /// The password that AWS took, and when; none: it did not take one yet.
+    /// The password that AWS took, and when; none: it did not say yet that it took one.
     set: Option<(Password, Instant)>,
 }
 
@@ -63,7 +63,8 @@ impl Login<'_> {
     /// Carries the step out that was planned, as far as it goes now. True: something was changed.
     ///
     /// # Errors
-    /// Whatever stopped it. All that has changed then is, at most, the password of the user that is not in use.
+    /// Whatever stopped it. All that has changed then is, at most, the password of the user that is not in use, and the
+    /// claim of the Secret.
     pub async fn carry_out(&self, staged: &mut Option<Staged>) -> Result<bool, Failure> {
         match &self.plan.step {
             Step::Nothing { .. } | Step::Wait(_) | Step::Store { .. } => {

@@ -1,8 +1,8 @@
 //! The connection Secret of a managed database or cache: what pods read, and the record of the login in it.
 //!
 //! Who sets a password claims the Secret first: makes it, without a login, or writes a [`Claim`] into the one that is
-//! there. The login is written only where that claim still stands. A claim serves until a password was set after it, so
-//! that tries which fail before don't change the Secret, whose changes are a reason to try again.
+//! there. The login is written only where that claim still stands. A claim serves until a login is about to be written
+//! by it ([`Pending`]), so that tries which fail before don't change the Secret, whose changes are a reason to try again.
 //!
 //! Guarantee: a password is set only while the Secret says what the step was planned from, and each write carries the
 //! version that was read. A leader or a watch that is late gets [`ConnectionError::Changed`]; so does whatever an
@@ -14,7 +14,7 @@ use super::{
     vault,
 };
 use crate::{
-    api::names,
+    api::{StreamingPlatform, names},
     aws::Account,
     kinds::Kind,
     metrics::Metrics,
@@ -22,13 +22,17 @@ use crate::{
 };
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::OwnerReference};
 use kube::{
-    Api,
+    Api, Resource,
     api::{Patch, PatchParams, PostParams},
 };
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use rand::distr::{Alphanumeric, SampleString};
 use serde_json::{Value, json};
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 use thiserror::Error;
 use tokio::time::{Instant, sleep};
 
@@ -75,8 +79,10 @@ pub struct Target {
     pub name: String,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
-    /// The platform, where the Secret goes with it. One that is retained has no owner.
+    /// The platform.
     pub owner: Option<OwnerReference>,
+    /// Whether its login outlives the platform. Without one it never does.
+    pub retained: bool,
 }
 
 /// A connection Secret as it was read.
@@ -85,6 +91,7 @@ struct Current {
     /// The login that it holds, and what it says of it; none: it was claimed, and no login is written yet.
     held: Option<(Login, Record)>,
     claim: Option<Claim>,
+    owners: Vec<OwnerReference>,
     resource_version: String,
 }
 
@@ -97,6 +104,17 @@ impl Claim {
 
     fn random() -> Self {
         Self(Alphanumeric.sample_string(&mut rand::rng(), Self::LENGTH))
+    }
+}
+
+/// The claim by which no login was sent yet; clones are the same one. A try that is cut off leaves what it came to.
+#[derive(Clone, Debug, Default)]
+pub struct Pending(Arc<Mutex<Option<Claim>>>);
+
+impl Pending {
+    fn lock(&self) -> MutexGuard<'_, Option<Claim>> {
+        // It is replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -135,6 +153,11 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
+    /// Whether the API server said no: what was sent is not on its way any more.
+    fn is_refusal(&self) -> bool {
+        matches!(self, Self::Kube { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code < 500))
+    }
+
     fn of(name: &str, error: kube::Error) -> Self {
         let name = name.to_owned();
         match error {
@@ -181,7 +204,7 @@ impl Connection {
         held.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))
     }
 
-    /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set; `claim` is what
+    /// Carries a step out that was planned from `from`. `master` is awaited only where a login is set; `pending` is what
     /// the try before left. False: nothing was to be done.
     ///
     /// # Errors
@@ -194,7 +217,7 @@ impl Connection {
         existing: Existing,
         postgres: &Postgres,
         master: impl Future<Output = anyhow::Result<Login>>,
-        claim: &mut Option<Claim>,
+        pending: &Pending,
     ) -> Result<bool, ConnectionError> {
         match step {
             Step::Nothing { .. } | Step::Wait(_) => return Ok(false),
@@ -212,17 +235,24 @@ impl Connection {
             Step::Set { record, .. } => {
                 let before = self.unchanged_since(from).await?;
                 let master = master.await.map_err(ConnectionError::Master)?;
-                let claimed = before.as_ref().and_then(|it| it.claim.as_ref());
-                if claimed.is_none() || claimed != claim.as_ref() {
-                    *claim = Some(self.claim_over(before.as_ref()).await?);
-                }
+                let claimed = before.as_ref().and_then(|it| it.claim.clone());
+                let ours = claimed.filter(|it| pending.lock().as_ref() == Some(it));
+                let claim = match ours {
+                    Some(claim) => claim,
+                    None => self.claim_over(before.as_ref()).await?,
+                };
+                *pending.lock() = Some(claim.clone());
                 let server = Server { host: self.endpoint.server.clone(), ..server(&self.endpoint) };
                 let login = postgres.set_login(&server, &master, record.user, existing).await?;
                 self.store(record, &login).await?;
                 // With the next look, it would be another login.
                 self.is_known(postgres, &login, PROXY_DEADLINE).await?;
-                let claim = claim.take().expect("the Secret was claimed");
-                self.set(from, &claim, &login, record).await?;
+                *pending.lock() = None;
+                let written = self.set(from, &claim, &login, record).await;
+                if written.as_ref().is_err_and(ConnectionError::is_refusal) {
+                    *pending.lock() = Some(claim);
+                }
+                written?;
             }
         }
         Ok(true)
@@ -271,7 +301,7 @@ impl Connection {
         let claim = Claim::random();
         let annotations = json!({names::ANNOTATION_CLAIM: claim.0});
         match before {
-            Some(before) => self.patch(before, annotations, Value::Null).await?,
+            Some(before) => self.patch(before, json!({"metadata": {"annotations": annotations}})).await?,
             None => self.create(annotations).await?,
         }
         Ok(claim)
@@ -303,47 +333,42 @@ impl Connection {
     }
 
     async fn write(&self, before: &Current, login: &Login, record: &Record) -> Result<(), ConnectionError> {
+        let Target { name: _, labels, owner, retained } = &self.target;
+        let of_others = before.owners.iter().filter(|it| it.kind != StreamingPlatform::kind(&()));
+        let owners: Vec<_> = of_others.chain(owner.iter().filter(|_| !retained)).collect();
         let annotations = json!({
             names::ANNOTATION_LOGIN: json!(record).to_string(),
             names::ANNOTATION_CLAIM: null,
         });
-        let data = data(&self.protocol.content(&self.endpoint, login));
-        self.patch(before, annotations, data).await
+        let patch = json!({
+            "metadata": {"labels": labels, "annotations": annotations, "ownerReferences": owners},
+            "data": data(&self.protocol.content(&self.endpoint, login)),
+        });
+        self.patch(before, patch).await
     }
 
     /// Makes the Secret, without a login.
     async fn create(&self, annotations: Value) -> Result<(), ConnectionError> {
-        let mut metadata = self.target.metadata(annotations);
-        metadata["name"] = json!(self.target.name);
+        let Target { name, labels, owner, retained: _ } = &self.target;
+        let owners: Vec<_> = owner.iter().collect();
+        let metadata =
+            json!({"name": name, "labels": labels, "annotations": annotations, "ownerReferences": owners});
         let secret = serde_json::from_value(json!({"metadata": metadata})).expect("a Secret");
         self.metrics.wrote("create", Kind::Secret.to_string());
         let params = PostParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PostParams::default() };
         let made = self.secrets.create(&params, &secret).await;
-        made.map(drop).map_err(|error| ConnectionError::of(&self.target.name, error))
+        made.map(drop).map_err(|error| ConnectionError::of(name, error))
     }
 
     /// Changes the Secret that was read.
-    async fn patch(&self, before: &Current, annotations: Value, data: Value) -> Result<(), ConnectionError> {
-        let mut metadata = self.target.metadata(annotations);
-        metadata["resourceVersion"] = json!(before.resource_version);
-        let mut patch = json!({"metadata": metadata});
-        if !data.is_null() {
-            patch["data"] = data;
-        }
+    async fn patch(&self, before: &Current, mut patch: Value) -> Result<(), ConnectionError> {
+        patch["metadata"]["resourceVersion"] = json!(before.resource_version);
         self.metrics.wrote("patch", Kind::Secret.to_string());
         let params =
             PatchParams { field_manager: Some(names::FIELD_MANAGER.into()), ..PatchParams::default() };
         let name = &self.target.name;
         let written = self.secrets.patch(name, &params, &Patch::Merge(&patch)).await;
         written.map(drop).map_err(|error| ConnectionError::of(name, error))
-    }
-}
-
-impl Target {
-    fn metadata(&self, annotations: Value) -> Value {
-        let Self { name: _, labels, owner } = self;
-        let owners = owner.as_ref().map(|owner| vec![owner]);
-        json!({"labels": labels, "annotations": annotations, "ownerReferences": owners})
     }
 }
 
@@ -376,7 +401,8 @@ fn parse(secret: Secret) -> Option<Current> {
         (None, data) if claim.is_some() && data.as_ref().is_none_or(BTreeMap::is_empty) => None,
         _ => return None,
     };
-    Some(Current { held, claim, resource_version: metadata.resource_version? })
+    let owners = metadata.owner_references.unwrap_or_default();
+    Some(Current { held, claim, owners, resource_version: metadata.resource_version? })
 }
 
 /// Data of a merge patch: keys that are not in the content any more are taken away, and foreign ones left.

@@ -30,7 +30,7 @@ impl Kind for Caches {
     const FIELD: &'static str = "cache";
     type Wanted = AwsCache;
     type Resource = elasticache::Cache;
-    /// A login that AWS is setting.
+    /// A login on its way.
     type Login = Option<Staged>;
 
     fn wanted(platform: &Platform) -> Option<&AwsCache> {
@@ -92,7 +92,8 @@ impl Cache {
             target: Target {
                 name: platform.name.child(names::CACHE),
                 labels: login.labels.clone(),
-                owner: resource.controller_owner_ref(&()).filter(|_| login.owned),
+                owner: resource.controller_owner_ref(&()),
+                retained: login.retained,
             },
             endpoint: login.endpoint.clone(),
             protocol: Protocol::Redis { tls },

@@ -6,7 +6,7 @@ use super::data::{Data, Kind};
 use crate::{
     api::{StreamingPlatform, names},
     apply::{
-        connection::{Claim, Connection, ConnectionError, Protocol, Target},
+        connection::{Connection, ConnectionError, Pending, Protocol, Target},
         master,
         sessions::Postgres,
     },
@@ -38,8 +38,8 @@ pub(super) struct Checked {
     at: Option<Instant>,
     /// Whether the server refused it.
     refused: bool,
-    /// Of the next one, where it could not be set yet.
-    claim: Option<Claim>,
+    /// Of the next one.
+    pending: Pending,
 }
 
 impl Kind for Databases {
@@ -92,14 +92,14 @@ impl Database {
     ) -> Result<bool, String> {
         let (Some(login), Some(account)) = (&plan.login, account) else { return Ok(false) };
         let secrets = Api::namespaced(self.client.clone(), &key.namespace);
-        let owner = resource.controller_owner_ref(&()).filter(|_| login.owned);
         let connection = Connection {
             secrets: secrets.clone(),
             metrics: self.metrics.clone(),
             target: Target {
                 name: platform.name.child(names::DATABASE),
                 labels: login.labels.clone(),
-                owner,
+                owner: resource.controller_owner_ref(&()),
+                retained: login.retained,
             },
             endpoint: login.endpoint.clone(),
             protocol: Protocol::Postgres,
@@ -107,11 +107,9 @@ impl Database {
         };
         let master = master::login(account, &secrets, &login.master);
         let existing = drill::existing(platform);
-        let mut claim = self.remembered(key, |memory| memory.login.claim.clone());
-        let written = connection
-            .carry_out(login.from.as_ref(), &login.step, existing, postgres, master, &mut claim)
-            .await;
-        self.remembered(key, |memory| memory.login.claim = claim);
+        let pending = self.remembered(key, |memory| memory.login.pending.clone());
+        let (from, step) = (login.from.as_ref(), &login.step);
+        let written = Box::pin(connection.carry_out(from, step, existing, postgres, master, &pending)).await;
         let written = written.map_err(|error| format!("the database's login: {error}"))?;
         if written {
             self.remembered(key, |memory| {

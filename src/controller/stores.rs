@@ -555,6 +555,7 @@ impl Sort for ConfigMaps {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dispatch::outcome::LABEL_JOB;
     use serde_json::{Value, json};
 
     fn seen<S: Sort>(sort: S, cluster: &Arc<Cluster>) -> Sink<S> {
@@ -628,5 +629,27 @@ mod tests {
         assert_eq!(object.resource_version().as_deref(), Some("2"));
         assert_eq!(object.data["spec"]["ports"][0]["port"], 80);
         assert!(object.managed_fields().is_empty());
+    }
+
+    #[test]
+    fn a_job_is_told_to_the_dispatcher_of_its_platform_alone() {
+        let cluster = Arc::new(Cluster::default());
+        let (jobs, pods) = (seen(Jobs, &cluster), seen(Pods, &cluster));
+        let [mut tv, mut radio] =
+            ["tv", "radio"].map(|it| cluster.job_changes(&PlatformKey::new("default", it)));
+        let mut changes = cluster.changes();
+        let mut told = || (tv.try_recv().ok(), radio.try_recv().ok(), changes.try_recv().is_ok());
+        let expected = (Some("tv-backend".to_owned()), None, false);
+        let job: Job = serde_json::from_value(of_tv(json!({"metadata": {}}))).unwrap();
+        let id = Jobs.id(&job).unwrap();
+        jobs.put(job);
+        assert_eq!(told(), expected);
+        let mut pod = pod(None, "1");
+        pod.labels_mut().insert(LABEL_JOB.into(), "tv-backend".into());
+        pods.put(pod);
+        assert_eq!(told(), expected);
+        Jobs.remove(&cluster, &id);
+        assert_eq!(told(), expected);
+        assert_eq!(told(), (None, None, false));
     }
 }

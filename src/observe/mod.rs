@@ -60,7 +60,7 @@ impl std::fmt::Display for Reference {
 /// What is known of a [`Reference`]. Never its content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Referenced {
-    /// There is none of that name.
+    /// There is none of that name, or it is a connection Secret that holds no login yet.
     Missing,
     /// It is there.
     Present {

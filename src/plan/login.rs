@@ -145,7 +145,7 @@ impl Endpoint {
 /// Everything that the decision depends on.
 #[derive(Clone, Debug)]
 pub struct Facts<'a> {
-    /// What the connection Secret says; none: there is no Secret of ours.
+    /// What the connection Secret says; none: there is no Secret of ours, or it holds no login yet.
     pub record: Option<&'a Record>,
     /// The database that the platform shall use, and which is available.
     pub endpoint: &'a Endpoint,

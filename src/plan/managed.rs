@@ -51,8 +51,8 @@ pub struct LoginPlan {
     pub vault: Option<login::Vault>,
     /// Labels of the Secret.
     pub labels: BTreeMap<String, String>,
-    /// Whether the Secret goes with the platform.
-    pub owned: bool,
+    /// Whether the Secret outlives the platform.
+    pub retained: bool,
 }
 
 /// How a resource is.

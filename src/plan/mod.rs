@@ -363,7 +363,7 @@ impl Login {
             vault,
             labels: platform.labels(part),
             // What is retained keeps what opens it.
-            owned: deletion_policy != DatabaseDeletionPolicy::Retain,
+            retained: deletion_policy == DatabaseDeletionPolicy::Retain,
         }
     }
 }

@@ -10,9 +10,19 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-/// The Secret, as it is stored.
+/// The Secret, as it is stored, and what befalls the writes of its data.
 #[derive(Clone, Default)]
-pub struct Cluster(Arc<Mutex<Option<Value>>>);
+pub struct Cluster(Arc<Mutex<Option<Value>>>, Arc<Mutex<Fate>>);
+
+#[derive(Clone, Copy, Default)]
+pub enum Fate {
+    #[default]
+    Performed,
+    /// As by an admission policy.
+    Refused,
+    /// No answer ever comes.
+    Lost,
+}
 
 impl Cluster {
     pub fn secrets(&self) -> Api<Secret> {
@@ -22,7 +32,12 @@ impl Cluster {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect().await.expect("a whole request").to_bytes();
-                let (status, answer) = cluster.answer(&parts.method, &body);
+                let fate = *cluster.1.lock().unwrap();
+                let (status, answer) = match fate {
+                    Fate::Refused if writes_data(&body) => failure(StatusCode::FORBIDDEN, "Forbidden"),
+                    Fate::Lost if writes_data(&body) => std::future::pending().await,
+                    _ => cluster.answer(&parts.method, &body),
+                };
                 let response =
                     Response::builder().status(status).body(Body::from(answer.to_string().into_bytes()));
                 Ok::<_, Infallible>(response.expect("a response"))
@@ -47,13 +62,12 @@ impl Cluster {
         *self.0.lock().unwrap() = Some(secret.clone());
     }
 
+    pub fn befalls(&self, fate: Fate) {
+        *self.1.lock().unwrap() = fate;
+    }
+
     fn answer(&self, method: &Method, body: &[u8]) -> (StatusCode, Value) {
         let mut stored = self.0.lock().unwrap();
-        let failure = |status: StatusCode, reason: &str| {
-            let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-                "message": reason, "reason": reason, "code": status.as_u16()});
-            (status, answer)
-        };
         if method == Method::GET {
             return match &*stored {
                 Some(secret) => (StatusCode::OK, secret.clone()),
@@ -78,4 +92,14 @@ impl Cluster {
         *stored = Some(secret.clone());
         (StatusCode::OK, secret)
     }
+}
+
+fn writes_data(body: &[u8]) -> bool {
+    serde_json::from_slice::<Value>(body).is_ok_and(|sent| sent["data"].is_object())
+}
+
+fn failure(status: StatusCode, reason: &str) -> (StatusCode, Value) {
+    let answer = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": reason, "reason": reason, "code": status.as_u16()});
+    (status, answer)
 }

@@ -1,24 +1,37 @@
 //! Rotations through the connection Secret, while pods log in all the time.
 
 use crate::{
-    cluster::Cluster,
+    cluster::{Cluster, Fate},
     server::{MASTER_PASSWORD, check, create, master, set_login},
 };
 use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::ResourceExt;
 use serde_json::json;
 use service_common::testing::Postgres;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Duration,
+};
 use streaming_operator::{
     api::names,
     apply::{
-        connection::{Connection, ConnectionError, Protocol, Target, server},
+        connection::{Connection, ConnectionError, Pending, Protocol, Target, server},
         postgres::{Existing, Login, Password, Server},
         sessions::Postgres as Sessions,
     },
     metrics::Metrics,
     plan::login::{Endpoint, Facts, ROTATION_INTERVAL, Record, Step, User, Why, plan},
 };
+use tokio::time::timeout;
+
+fn target() -> Target {
+    Target { name: "tv-database".into(), labels: [].into(), owner: None, retained: false }
+}
+
+fn owner(uid: &str) -> OwnerReference {
+    OwnerReference { kind: "StreamingPlatform".into(), uid: uid.into(), ..OwnerReference::default() }
+}
 
 struct Platform {
     cluster: Cluster,
@@ -30,7 +43,6 @@ impl Platform {
     async fn new(postgres: &Postgres) -> Self {
         create(postgres, "app").await;
         let cluster = Cluster::default();
-        let target = Target { name: "tv-database".into(), labels: [].into(), owner: None };
         let endpoint = Endpoint {
             resource_id: "db-1".into(),
             host: "127.0.0.1".into(),
@@ -43,7 +55,7 @@ impl Platform {
         let connection = Connection {
             secrets: cluster.secrets(),
             metrics: Metrics::default(),
-            target,
+            target: target(),
             endpoint,
             protocol: Protocol::Postgres,
             vault: None,
@@ -78,7 +90,7 @@ impl Platform {
                 Existing::Grant,
                 &Sessions::default(),
                 async { Ok(master()) },
-                &mut None,
+                &Pending::default(),
             )
             .await
     }
@@ -192,7 +204,7 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
     let unasked = async { panic!("the master is not needed") };
     let late = platform
         .connection
-        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked, &mut None)
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked, &Pending::default())
         .await;
     assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
     check(&server, &in_use).await.unwrap();
@@ -209,7 +221,14 @@ async fn a_late_leader_sets_no_password_that_is_in_use() {
     };
     let late = platform
         .connection
-        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), meanwhile, &mut None)
+        .carry_out(
+            from.as_ref(),
+            &step,
+            Existing::Grant,
+            &Sessions::default(),
+            meanwhile,
+            &Pending::default(),
+        )
         .await;
     assert!(matches!(late, Err(ConnectionError::Changed(_))), "{late:?}");
     assert_eq!(platform.pod().1, in_use);
@@ -220,12 +239,12 @@ async fn tries_that_fail_claim_the_secret_once_and_lead_nobody_to_it() {
     let postgres = Postgres::start(None);
     let platform = Platform::new(&postgres).await;
     let step = platform.step(false).await;
-    let mut claim = None;
+    let pending = Pending::default();
     for _ in 0..2 {
         let wrong = async { Ok(Login { password: Password::new("wrong"), ..master() }) };
         let sessions = Sessions::default();
         let tried =
-            platform.connection.carry_out(None, &step, Existing::Grant, &sessions, wrong, &mut claim).await;
+            platform.connection.carry_out(None, &step, Existing::Grant, &sessions, wrong, &pending).await;
         assert!(matches!(tried, Err(ConnectionError::Login(_))), "{tried:?}");
     }
     let claimed = platform.cluster.secret().unwrap();
@@ -237,6 +256,56 @@ async fn tries_that_fail_claim_the_secret_once_and_lead_nobody_to_it() {
     platform.reconcile(false).await;
     platform.connection.check(&Sessions::default()).await.unwrap();
     assert!(!platform.cluster.secret().unwrap().annotations().contains_key(names::ANNOTATION_CLAIM));
+}
+
+/// A login that was sent may arrive after the next one was set: then there is another claim.
+#[tokio::test]
+async fn a_login_that_was_sent_is_never_sent_by_the_same_claim_again_but_where_it_was_refused() {
+    let postgres = Postgres::start(None);
+    let platform = Platform::new(&postgres).await;
+    let step = platform.step(false).await;
+    let (pending, sessions) = (Pending::default(), Sessions::default());
+    let try_it = || {
+        let master = async { Ok(master()) };
+        platform.connection.carry_out(None, &step, Existing::Grant, &sessions, master, &pending)
+    };
+    let claim = || platform.cluster.secret().unwrap().annotations()[names::ANNOTATION_CLAIM].clone();
+    platform.cluster.befalls(Fate::Refused);
+    assert!(matches!(try_it().await, Err(ConnectionError::Kube { .. })));
+    let refused = claim();
+    assert!(matches!(try_it().await, Err(ConnectionError::Kube { .. })));
+    assert_eq!(claim(), refused);
+
+    platform.cluster.befalls(Fate::Lost);
+    assert!(timeout(Duration::from_secs(2), try_it()).await.is_err());
+    assert_eq!(claim(), refused);
+    assert!(timeout(Duration::from_secs(2), try_it()).await.is_err());
+    assert_ne!(claim(), refused);
+}
+
+#[tokio::test]
+async fn a_retained_login_stays_without_an_owner_until_another_one_is_in_its_place() {
+    let postgres = Postgres::start(None);
+    let mut platform = Platform::new(&postgres).await;
+    platform.connection.target = Target { owner: Some(owner("before")), retained: true, ..target() };
+    platform.reconcile(false).await;
+    let owners = |platform: &Platform| {
+        let secret = platform.cluster.secret().unwrap();
+        secret.owner_references().iter().map(|it| it.uid.clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(owners(&platform), [""; 0]);
+
+    // Another platform of that name has another database.
+    platform.connection.target = Target { owner: Some(owner("after")), ..target() };
+    platform.connection.endpoint.resource_id = "db-2".into();
+    platform.cluster.befalls(Fate::Refused);
+    let step = platform.step(false).await;
+    assert!(matches!(step, Step::Set { why: Why::AnotherDatabase, .. }), "{step:?}");
+    platform.carry_out(&step).await.unwrap_err();
+    assert_eq!(owners(&platform), [""; 0]);
+    platform.cluster.befalls(Fate::Performed);
+    platform.carry_out(&step).await.unwrap();
+    assert_eq!(owners(&platform), ["after"]);
 }
 
 #[tokio::test]
@@ -266,7 +335,7 @@ async fn a_refused_login_is_replaced_and_a_new_host_keeps_it() {
     let from = platform.record();
     platform
         .connection
-        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked, &mut None)
+        .carry_out(from.as_ref(), &step, Existing::Grant, &Sessions::default(), unasked, &Pending::default())
         .await
         .unwrap();
     assert_eq!(platform.pod().1, before);
@@ -294,7 +363,7 @@ async fn the_secret_of_an_embedded_database_is_not_overwritten() {
     let unasked = async { panic!("the master is not needed") };
     let kept = platform
         .connection
-        .carry_out(None, &step, Existing::Grant, &Sessions::default(), unasked, &mut None)
+        .carry_out(None, &step, Existing::Grant, &Sessions::default(), unasked, &Pending::default())
         .await;
     assert!(matches!(kept, Err(ConnectionError::NotOurs(_))), "{kept:?}");
     assert_eq!(platform.cluster.value("password").as_deref(), Some("x"));

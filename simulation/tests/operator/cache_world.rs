@@ -238,6 +238,7 @@ impl CacheWorld {
                     name: format!("{}-cache", platform.name),
                     labels: login.labels.clone(),
                     owner: None,
+                    retained: false,
                 },
                 endpoint: login.endpoint.clone(),
                 protocol: Protocol::Redis { tls: true },
