@@ -71,7 +71,14 @@ kubeadmConfigPatches:
   - |
     kind: KubeletConfiguration
     failCgroupV1: false
+    cgroupDriver: cgroupfs
     resolvConf: /kind/resolv.conf
+# By systemd runc freezes a container while it sets it up, which fails now and then where cgroups are of version 1 and
+# processors are busy: "unable to freeze", and the pod has a StartError.
+containerdConfigPatches:
+  - |
+    [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc.options]
+      SystemdCgroup = false
 YAML
 }
 

@@ -142,6 +142,10 @@ fn of_container(terminated: &ContainerStateTerminated) -> Failure {
             "the container went over its memory limit; raise transcoding.job.resources.limits.memory",
         );
     }
+    if terminated.reason.as_deref() == Some("StartError") {
+        let message = terminated.message.as_deref().unwrap_or_default();
+        return transient(Reason::CannotStart, &format!("the container could not be started: {message}"));
+    }
     let said = terminated
         .message
         .as_deref()
@@ -250,6 +254,18 @@ mod tests {
         status["reason"] = json!("Evicted");
         status["message"] = json!("Usage of EmptyDir volume \"scratch\" exceeds the limit \"1Mi\". ");
         status
+    }
+
+    #[test]
+    fn a_container_that_never_started_says_what_the_runtime_said() {
+        let state = json!({"exitCode": 128, "reason": "StartError", "message": "runc create failed: unable to freeze"});
+        let pod = pod(terminated(state));
+        let failure = failure(&[&pod], None);
+        assert_eq!(
+            failure.why.message,
+            "the container could not be started: runc create failed: unable to freeze"
+        );
+        assert_eq!((failure.why.reason, failure.permanent), (Reason::CannotStart, false));
     }
 
     #[test]
