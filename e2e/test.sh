@@ -29,6 +29,7 @@ lint() {
   check "web types and lints" npm --prefix "$WEB" run lint
   check "shellcheck" lint_scripts
   check "chart" lint_chart
+  check "places of the mutants" "$E2E_DIR/mutations/run.py" --check
   check "generated files" generated_current
 }
 
