@@ -194,13 +194,13 @@ impl Connection {
     /// # Errors
     /// What the login failed for; [`LoginError::Refused`] is what a plan takes for a refused login.
     pub async fn check(&self, postgres: &Postgres) -> Result<(), ConnectionError> {
-        let (login, _) = self.held(self.current().await?)?.1;
+        let (_, login) = self.held(self.current().await?)?;
         Ok(postgres.check(&server(&self.endpoint), &login).await?)
     }
 
     /// The login of a Secret that holds one.
-    fn held(&self, current: Option<Current>) -> Result<(Current, (Login, Record)), ConnectionError> {
-        let held = current.and_then(|it| it.held.clone().map(|held| (it, held)));
+    fn held(&self, current: Option<Current>) -> Result<(Current, Login), ConnectionError> {
+        let held = current.and_then(|it| it.held.clone().map(|(login, _)| (it, login)));
         held.ok_or_else(|| ConnectionError::Missing(self.target.name.clone()))
     }
 
@@ -222,11 +222,11 @@ impl Connection {
         match step {
             Step::Nothing { .. } | Step::Wait(_) => return Ok(false),
             Step::Store { record } => {
-                let (_, (login, _)) = self.held(self.unchanged_since(from).await?)?;
+                let (_, login) = self.held(self.unchanged_since(from).await?)?;
                 self.store(record, &login).await?;
             }
             Step::Rewrite { record } => {
-                let (before, (login, _)) = self.held(self.unchanged_since(from).await?)?;
+                let (before, login) = self.held(self.unchanged_since(from).await?)?;
                 self.store(record, &login).await?;
                 // This login is tried again with the next look, where the proxy doesn't know it.
                 self.is_known(postgres, &login, Duration::ZERO).await?;
@@ -328,7 +328,7 @@ impl Connection {
     /// # Errors
     /// Where the API server did not do it, or the Secret was changed meanwhile.
     pub async fn rewrite(&self, from: Option<&Record>, record: &Record) -> Result<(), ConnectionError> {
-        let (before, (login, _)) = self.held(self.unchanged_since(from).await?)?;
+        let (before, login) = self.held(self.unchanged_since(from).await?)?;
         self.write(&before, &login, record).await
     }
 

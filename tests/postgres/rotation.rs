@@ -288,11 +288,16 @@ async fn a_retained_login_stays_without_an_owner_until_another_one_is_in_its_pla
     let postgres = Postgres::start(None);
     let mut platform = Platform::new(&postgres).await;
     platform.connection.target = Target { owner: Some(owner("before")), retained: true, ..target() };
-    platform.reconcile(false).await;
     let owners = |platform: &Platform| {
         let secret = platform.cluster.secret().unwrap();
         secret.owner_references().iter().map(|it| it.uid.clone()).collect::<Vec<_>>()
     };
+    // What holds no login goes with the platform.
+    platform.cluster.befalls(Fate::Refused);
+    platform.carry_out(&platform.step(false).await).await.unwrap_err();
+    assert_eq!(owners(&platform), ["before"]);
+    platform.cluster.befalls(Fate::Performed);
+    platform.reconcile(false).await;
     assert_eq!(owners(&platform), [""; 0]);
 
     // Another platform of that name has another database.
@@ -304,8 +309,12 @@ async fn a_retained_login_stays_without_an_owner_until_another_one_is_in_its_pla
     platform.carry_out(&step).await.unwrap_err();
     assert_eq!(owners(&platform), [""; 0]);
     platform.cluster.befalls(Fate::Performed);
+    let mut secret = json!(platform.cluster.secret());
+    secret["metadata"]["ownerReferences"] =
+        json!([OwnerReference { kind: "Backup".into(), ..owner("other") }]);
+    platform.cluster.put(&secret);
     platform.carry_out(&step).await.unwrap();
-    assert_eq!(owners(&platform), ["after"]);
+    assert_eq!(owners(&platform), ["other", "after"]);
 }
 
 #[tokio::test]
