@@ -7,8 +7,10 @@ pub mod iam;
 mod pace;
 #[cfg(debug_assertions)]
 mod record;
+mod unheard;
 
 pub use pace::on_behalf_of;
+pub use unheard::Unheard;
 
 use crate::{
     metrics::Metrics,
@@ -38,6 +40,8 @@ use tokio::sync::OnceCell;
 const ATTEMPT: Duration = Duration::from_secs(10).saturating_add(budget::PATIENCE);
 /// Longest that a call with its retries may take.
 const OPERATION: Duration = Duration::from_secs(25).saturating_add(budget::PATIENCE);
+/// How long AWS takes a request after it was signed (IAM guide, "AWS Signature Version 4 for API requests").
+pub const SIGNED: Duration = Duration::from_secs(5 * 60);
 /// How often a call is tried.
 const TRIES: u32 = 3;
 /// Name of the sessions of assumed roles, as it shows in CloudTrail.

@@ -15,7 +15,7 @@ use super::{
     postgres::{Login as Credentials, Password},
 };
 use crate::{
-    aws::Account,
+    aws::{Account, Unheard},
     managed::{
         Seen,
         elasticache::{Cache, user::Role},
@@ -28,6 +28,7 @@ use crate::{
 };
 use std::time::Duration;
 use tokio::time::Instant;
+use tracing::info;
 
 /// AWS may show a user as it was for a moment.
 const SETTLING: Duration = Duration::from_secs(15);
@@ -57,6 +58,8 @@ pub struct Login<'a> {
     pub plan: &'a LoginPlan,
     /// What was observed after `staged` was set last; where that failed, before.
     pub seen: &'a Seen<Cache>,
+    /// Passwords that were sent before, and may still arrive: while they may, none is sent.
+    pub unheard: &'a Unheard,
 }
 
 impl Login<'_> {
@@ -81,6 +84,12 @@ impl Login<'_> {
                     None => staged.insert(self.claim(record).await?),
                 };
                 let Some((password, at)) = &it.set else {
+                    if self.unheard.may_arrive() {
+                        info!(
+                            "the cache's login waits until no password that was sent before can arrive any more"
+                        );
+                        return Ok(false);
+                    }
                     it.set = Some((self.set_password(record).await?, Instant::now()));
                     it.record = record.clone();
                     return Ok(true);
@@ -139,7 +148,7 @@ impl Login<'_> {
         }
         let password = Password::random();
         let user = Role::Pods(record.user).identifier(self.platform);
-        let set = set_cache_password(self.account, &user, &password).await;
+        let set = set_cache_password(self.account, &user, &password, self.unheard).await;
         set.map(|()| password).map_err(|failure| Failure {
             message: format!("the cache's login: {}", failure.message),
             ..failure

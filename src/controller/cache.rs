@@ -8,7 +8,7 @@ use crate::{
         cache_login::{Login, Staged},
         connection::{Connection, Protocol, Target},
     },
-    aws::Account,
+    aws::{Account, Unheard},
     kinds::PlatformKey,
     managed::{Failure, Seen, elasticache},
     observe::aws::{cache::Caches, inventory::Observation},
@@ -26,12 +26,20 @@ use tracing::info;
 
 pub(super) type Cache = Data<Caches>;
 
+/// How far the login is.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Progress {
+    /// One on its way.
+    staged: Option<Staged>,
+    /// Passwords that may still arrive at AWS.
+    unheard: Unheard,
+}
+
 impl Kind for Caches {
     const FIELD: &'static str = "cache";
     type Wanted = AwsCache;
     type Resource = elasticache::Cache;
-    /// A login on its way.
-    type Login = Option<Staged>;
+    type Login = Progress;
 
     fn wanted(platform: &Platform) -> Option<&AwsCache> {
         platform.cache_in_aws()
@@ -49,7 +57,7 @@ impl Kind for Caches {
     }
 
     /// Descriptions tell everything.
-    fn remind(_: &Option<Staged>, _: &mut Seen<elasticache::Cache>) {}
+    fn remind(_: &Progress, _: &mut Seen<elasticache::Cache>) {}
 
     fn forget(&self, account: &Account, calls: &[Call]) {
         self.forget(account, calls);
@@ -61,6 +69,16 @@ impl Kind for Caches {
 }
 
 impl Cache {
+    /// Whether a password may still arrive at AWS that this leader, or an earlier one, has sent.
+    pub fn password_may_arrive(&self) -> bool {
+        !self.is_alone() || self.any(|memory| memory.login.unheard.may_arrive())
+    }
+
+    /// Whether no call of an earlier leader can arrive any more.
+    fn is_alone(&self) -> bool {
+        self.alone_from.is_none_or(|from| from <= Instant::now())
+    }
+
     /// Makes the login that the pods use, as planned. True: something was changed.
     ///
     /// Sets no password while a call of an earlier leader may still arrive: if that set the same user's password
@@ -80,8 +98,7 @@ impl Cache {
         let (Some(login), Some(seen), Some(account)) = (&plan.login, seen, account) else {
             return Ok(false);
         };
-        if matches!(login.step, Step::Set { .. }) && self.alone_from.is_some_and(|from| from > Instant::now())
-        {
+        if matches!(login.step, Step::Set { .. }) && !self.is_alone() {
             info!("the cache's login waits until no call of an earlier leader can arrive any more");
             return Ok(false);
         }
@@ -99,16 +116,37 @@ impl Cache {
             protocol: Protocol::Redis { tls },
             vault: None,
         };
-        let mut staged = self.remembered(key, |memory| memory.login.clone());
-        let login = Login { account, connection: &connection, platform, plan: login, seen };
+        let Progress { mut staged, unheard } = self.remembered(key, |memory| memory.login.clone());
+        let login =
+            Login { account, connection: &connection, platform, plan: login, seen, unheard: &unheard };
         let done = login.carry_out(&mut staged).await;
         self.remembered(key, |memory| {
             if matches!(done, Ok(true)) {
                 memory.changed_at = Some(Instant::now());
             }
             memory.busy |= staged.is_some();
-            memory.login = staged;
+            memory.login.staged = staged;
         });
         done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::Metrics;
+    use kube::{Client, Config};
+    use std::time::Duration;
+    use tokio::sync::mpsc;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_an_earlier_leader_sent_is_handed_over_by_none_of_its_successors() {
+        let client = Client::try_from(Config::new(http::Uri::from_static("http://127.0.0.1:1"))).unwrap();
+        let (changed, _triggers) = mpsc::unbounded_channel();
+        let alone_from = Some(Instant::now() + Duration::from_mins(5));
+        let cache = Cache::new(client, Metrics::default(), changed, alone_from);
+        assert!(cache.password_may_arrive());
+        tokio::time::advance(Duration::from_mins(5)).await;
+        assert!(!cache.password_may_arrive());
     }
 }

@@ -227,6 +227,11 @@ impl<K: Kind> Data<K> {
         act(self.memory().entry(key.clone()).or_default())
     }
 
+    /// Whether it is so of any platform.
+    pub fn any(&self, is_so: impl Fn(&Memory<K::Login>) -> bool) -> bool {
+        self.memory().values().any(is_so)
+    }
+
     fn memory(&self) -> MutexGuard<'_, HashMap<PlatformKey, Memory<K::Login>>> {
         // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
         self.memory.lock().unwrap_or_else(PoisonError::into_inner)

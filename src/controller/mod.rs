@@ -18,7 +18,10 @@ mod stores;
 mod transcoding;
 mod worker;
 
-use crate::{kinds::PlatformKey, observe::cluster::Cluster, settings::Settings, surroundings::Surroundings};
+use crate::{
+    aws::SIGNED, kinds::PlatformKey, observe::cluster::Cluster, settings::Settings,
+    surroundings::Surroundings,
+};
 use backon::ExponentialBuilder;
 use cache::Cache;
 use database::Database;
@@ -43,9 +46,6 @@ use transcoding::Transcoding;
 /// How long reconciles that run may take to end after a stop. With the release of the lease this bounds a
 /// hand-over to 2 s.
 const PATIENCE: Duration = Duration::from_millis(1500);
-
-/// How long AWS takes a request after it was signed (IAM guide, "AWS Signature Version 4 for API requests").
-const SIGNED: Duration = Duration::from_secs(5 * 60);
 
 /// Between tries of a watch that was cut: up to 5 s. An API server that was away for long would else be looked at
 /// again up to 30 s after its return, by the default of kube, and the operator act on what was before.
@@ -164,11 +164,10 @@ impl Controller {
         let concurrency = self.replica.concurrency;
         let reconciles = TaskTracker::new();
         let tracked = reconciles.clone();
-        let work =
-            worker::work(triggers, concurrency, retry, metrics, stop, PATIENCE, move |key: PlatformKey| {
-                let pipeline = Arc::clone(&pipeline);
-                tracked.track_future(async move { pipeline.reconcile(&key).await })
-            });
+        let work = worker::work(triggers, concurrency, retry, metrics, stop, PATIENCE, |key: PlatformKey| {
+            let (pipeline, tracked) = (Arc::clone(&pipeline), tracked.clone());
+            tracked.track_future(async move { pipeline.reconcile(&key).await })
+        });
         let lost = tokio::select! {
             lost = candidate.hold(&mut leadership) => Some(lost),
             () = work => None,
@@ -182,7 +181,11 @@ impl Controller {
             dispatcher.abort().await;
             return Err(lost);
         }
-        candidate.release(leadership).await;
+        if pipeline.may_hand_over() {
+            candidate.release(leadership).await;
+        } else {
+            info!("the lease lapses: a password that was sent to AWS may still arrive");
+        }
         // Another replica may lead by now; what a receive in flight still brings goes back to its queue.
         dispatcher.shutdown().await;
         Ok(())

@@ -124,6 +124,12 @@ impl Pipeline {
         }
     }
 
+    /// Whether another leader may act at once when this one has ended. Else it has to take the lead over by itself, as
+    /// from one that died, and waits with what must not be overtaken.
+    pub fn may_hand_over(&self) -> bool {
+        !self.cache.password_may_arrive()
+    }
+
     /// Brings one platform a step further.
     pub async fn reconcile(&self, key: &PlatformKey) -> Done {
         let Some(resource) = self.cluster.platform(key) else {

@@ -3,7 +3,7 @@
 use super::{Place, query};
 use bytes::Bytes;
 use http::{Response, StatusCode};
-use std::fmt;
+use std::{fmt, time::Duration};
 
 /// An error as AWS answers it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +55,8 @@ pub enum Effect {
     CutRequest,
     /// It is performed, and the connection is cut before the reply.
     CutReply,
+    /// The connection is cut, and it is performed so much later, whoever has sent it.
+    Late(Duration),
 }
 
 /// A fault that a test orders.

@@ -178,7 +178,8 @@ impl Cloud {
     #[must_use]
     pub fn handle(&self, request: &Request<Bytes>) -> Option<Response<Bytes>> {
         let now = self.clock.now();
-        let request = match transport::Incoming::read(request) {
+        let sent = request;
+        let request = match transport::Incoming::read(sent) {
             Ok(request) => request,
             Err(fault) => return Some(fault.xml_response()),
         };
@@ -189,6 +190,14 @@ impl Cloud {
         let performed = match &injected {
             Some(fault::Effect::Answer(fault)) => Err(fault.clone()),
             Some(fault::Effect::CutRequest) => return inner.record(now, &request, Some("cut")),
+            Some(fault::Effect::Late(by)) => {
+                let (cloud, by, sent) = (self.clone(), *by, sent.clone());
+                tokio::spawn(async move {
+                    tokio::time::sleep(by).await;
+                    drop(cloud.handle(&sent));
+                });
+                return inner.record(now, &request, Some("cut"));
+            }
             Some(fault::Effect::CutReply) | None => region.perform(&request, now),
         };
         let code = performed.as_ref().err().map(|fault| fault.code.clone());

@@ -18,7 +18,7 @@ use streaming_operator::{
         cache_login::{Login, Staged},
         connection::{Connection, Protocol, Target},
     },
-    aws::{Account, Accounts},
+    aws::{Account, Accounts, Unheard},
     kinds::{Kind, ObjectKey},
     managed::{Seen, elasticache},
     metrics::Metrics,
@@ -42,6 +42,7 @@ pub struct CacheWorld {
     pub resource: StreamingPlatform,
     /// The operator's memory; see [`Self::new_leader`].
     staged: Option<Staged>,
+    unheard: Unheard,
     changed_at: Option<Instant>,
     caches: Caches,
     account: Account,
@@ -85,6 +86,7 @@ impl CacheWorld {
             cloud,
             resource,
             staged: None,
+            unheard: Unheard::default(),
             changed_at: None,
             caches: Caches::default(),
             account,
@@ -118,7 +120,8 @@ impl CacheWorld {
 
     /// Another replica takes over, and knows nothing.
     pub fn new_leader(&mut self) {
-        (self.staged, self.changed_at, self.caches) = (None, None, Caches::default());
+        (self.staged, self.changed_at) = (None, None);
+        (self.unheard, self.caches) = (Unheard::default(), Caches::default());
     }
 
     pub fn now(&self) -> Timestamp {
@@ -250,6 +253,7 @@ impl CacheWorld {
                 platform: &platform,
                 plan: login,
                 seen: observed.cache.as_ref().unwrap(),
+                unheard: &self.unheard,
             };
             match login.carry_out(&mut self.staged).await {
                 Ok(true) => self.changed_at = Some(Instant::now()),

@@ -13,4 +13,5 @@ mod scenarios;
 #[path = "../common/servers.rs"]
 mod servers;
 mod transcoding;
+mod unheard;
 mod world;

@@ -46,6 +46,8 @@ pub struct World {
     epoch: Timestamp,
     /// That of the operator that dies.
     wire: Wire,
+    /// Ends it in order.
+    stop: CancellationToken,
     /// What was seen to be wrong.
     watched: Watched,
     /// They end with it.
@@ -106,25 +108,34 @@ impl World {
         dies: Option<Break>,
         runs: impl FnMut(&Value) -> Run + Send + 'static,
     ) -> Self {
-        let (wire, mut tasks) = (Wire::breaking(dies), JoinSet::new());
+        let (wire, stop, mut tasks) = (Wire::breaking(dies), CancellationToken::new(), JoinSet::new());
         let watched = Watched::begin(&cluster, &cloud, &mut tasks);
         tasks.spawn(Controllers::new(&cluster, runs).run());
-        let world = Self { cluster, cloud, epoch, wire: wire.clone(), watched, tasks: Mutex::new(tasks) };
+        let tasks = Mutex::new(tasks);
+        let world = Self { cluster, cloud, epoch, wire: wire.clone(), stop: stop.clone(), watched, tasks };
         let first = world.operator("first", &wire);
         let second = world.operator("second", &Wire::default());
         // One whose connections are cut is dead; one whose requests hang goes on, and may lose the lease.
-        let cut = wire.clone();
+        let (cut, stopped) = (wire.clone(), stop.clone());
         world.spawn(async move {
             tokio::select! {
-                () = first.run(CancellationToken::new()) => {}
+                () = first.run(stop) => {}
                 () = cut.cut() => {}
             }
         });
         world.spawn(async move {
-            wire.silent().await;
+            tokio::select! {
+                () = wire.silent() => {}
+                () = stopped.cancelled() => {}
+            }
             second.run(CancellationToken::new()).await;
         });
         world
+    }
+
+    /// Ends the operator in order, as an upgrade does, and starts another one.
+    pub fn replace_operator(&self) {
+        self.stop.cancel();
     }
 
     /// Does something as long as there is this world.

@@ -3,7 +3,7 @@
 use super::Failure;
 use crate::{
     apply::postgres::Password,
-    aws::{self, Account},
+    aws::{self, Account, Unheard},
     managed::{
         Settings, Value,
         elasticache::{Call, group::GroupSetting, serverless::ServerlessSetting, user::Role},
@@ -144,9 +144,14 @@ pub(super) async fn carry_out(account: &Account, call: &Call) -> Result<(), Fail
 ///
 /// # Errors
 /// What AWS says, in a sentence; and whether that passes.
-pub async fn set_password(account: &Account, identifier: &str, password: &Password) -> Result<(), Failure> {
+pub async fn set_password(
+    account: &Account,
+    identifier: &str,
+    password: &Password,
+    unheard: &Unheard,
+) -> Result<(), Failure> {
     let request = account.elasticache.modify_user().user_id(identifier).passwords(password.reveal());
-    match request.send().await {
+    match request.customize().interceptor(unheard.clone()).send().await {
         Ok(_) => Ok(()),
         Err(error) => {
             let waiting = aws::code(&error).is_some_and(|code| PASSING.contains(&code));

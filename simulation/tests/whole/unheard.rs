@@ -1,0 +1,46 @@
+//! Passwords that were sent to AWS, of which nothing was heard, and that arrive when another one is set.
+
+use crate::world::World;
+use simulation::aws::fault::{Effect, Injection};
+use std::time::Duration;
+
+const SPEC: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, cache: {provider: AWS}}";
+const LATE: Duration = Duration::from_mins(2);
+/// How often the SDK tries a call.
+const TRIES: u32 = 3;
+
+/// A platform is made, and the first tries of setting its cache's password are late.
+fn world(late_tries: u32) -> World {
+    let world = World::new(None);
+    let action = "elasticache:ModifyUser".to_owned();
+    world.cloud.inject(Injection { action, after: 0, times: late_tries, effect: Effect::Late(LATE) });
+    world.apply(SPEC);
+    world
+}
+
+fn passwords_sent(world: &World) -> usize {
+    world.asked("elasticache:ModifyUser")
+}
+
+/// In the end, the pods are let in.
+async fn settles(world: &World) {
+    world.settled().await;
+    tokio::time::sleep(2 * LATE).await;
+    world.check();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_password_of_which_nothing_was_heard_replaces_none() {
+    let world = world(TRIES);
+    settles(&world).await;
+    assert_eq!(passwords_sent(&world), 7, "three, which arrive later, and another one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_ends_in_order_hands_nothing_over_that_is_still_on_its_way() {
+    let world = world(1);
+    world.until("a password was sent", |world| passwords_sent(world) > 0).await;
+    world.replace_operator();
+    settles(&world).await;
+    assert_eq!(world.leader(), "second");
+}
