@@ -179,9 +179,19 @@ unit_tests() { cargo nextest run --locked --workspace --no-tests fail -E 'not bi
 # More at a time than there are processors: these tests wait for controllers most of the time.
 apiserver_tests() { cargo test --locked --workspace --test apiserver -- --test-threads 6; }
 
-# Every fault of the simulation, of which unit_tests takes a sample. Optimised, for it lives thousands of lives.
+# Every fault of the simulation, of which unit_tests takes a sample, and how many lives that were: thousands, so it is
+# optimised.
 faults_tests() {
-  cargo nextest run --locked --cargo-profile soak --package simulation --test whole --run-ignored all --no-tests fail
+  local lives=$LOGS/lives.$$ status=0
+  : >"$lives"
+  STREAMING_OPERATOR_LIVES=$lives \
+    cargo nextest run --locked --cargo-profile soak --package simulation --test whole --run-ignored all --no-tests fail ||
+    status=$?
+  sort "$lives" | awk -F '\t' '
+    { printf "%6d lives, %s: %s\n", $2, $3, $1; all += $2 }
+    END { printf "%d lives in %d tests run\n", all, NR }'
+  rm -f "$lives"
+  return "$status"
 }
 
 # Random lives, from SEED on (else a random one), as many as SEEDS (else until it is stopped). Optimised, too.
@@ -195,7 +205,7 @@ fuzz_tests() { PROPTEST_CASES=${CASES:-20000} cargo test --locked --workspace --
 # Each writes its row of docs/faults.md. Unoptimised, they take more stack than the 2 MiB of a test's thread.
 cluster_faults_tests() {
   platform_delete
-  RUST_MIN_STACK=$((16 << 20)) cargo nextest run --locked --package e2e --test kind_chaos --run-ignored all --no-tests fail
+  RUST_MIN_STACK=$((16 << 20)) cargo nextest run --locked --workspace --test kind_chaos --run-ignored all --no-tests fail
 }
 
 # Compares the operator's policy with what all tests before recorded.
@@ -208,7 +218,8 @@ cluster_tests() {
 }
 
 # The canary follows the cluster from before the tests until its check, or the end of this script. The operator sends
-# it traces. What it writes down holds secrets, if only of tests.
+# it traces, as do the services of the platforms that the tests in Rust make. What it writes down holds secrets, if only
+# of tests.
 canary_start() {
   local witness
   (cd "$REPO_DIR" && cargo build --quiet --locked --workspace --bin witness)
@@ -217,8 +228,9 @@ canary_start() {
   setpriv --pdeathsig TERM "$witness" record "$STATE/$CLUSTER/canary" "$TRACES_ADDRESS" \
     >"$LOGS/canary.log" 2>&1 </dev/null &
   echo $! >"$STATE/$CLUSTER/canary/pid"
+  export CANARY_TRACES=http://$TRACES_ADDRESS
   helm upgrade streaming-operator "$REPO_DIR/charts/streaming-operator" --namespace "$OPERATOR_NAMESPACE" \
-    --reuse-values --set "otlp.endpoint=http://$TRACES_ADDRESS" --wait --timeout 3m
+    --reuse-values --set "otlp.endpoint=$CANARY_TRACES" --wait --timeout 3m
 }
 
 canary_check() {

@@ -1,6 +1,6 @@
 //! The operator dies at each of its requests: what becomes of the platform is the same.
 
-use crate::world::World;
+use crate::{report, world::World};
 use rstest::rstest;
 use serde_json::Value;
 use simulation::wire::{Break, Fate};
@@ -30,12 +30,15 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
     let (expected, all) = live(None).await;
     assert!(expected.contains_key("deployments/tv-backend"), "{:?}", expected.keys());
     assert!(!expected.contains_key("deployments/tv-frontend"), "{:?}", expected.keys());
+    let mut deaths = 0;
     for (at, name) in all.iter().enumerate().filter(|(at, _)| requests(*at)) {
         for fate in [Fate::Lost, Fate::Performed] {
+            deaths += 1;
             let (state, _) = live(Some(Break { at, fate })).await;
             assert_eq!(state, expected, "it died at request {at} of {}, {name}: {fate:?}", all.len());
         }
     }
+    report::lived(deaths, &format!("{} requests", all.len()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,6 +1,9 @@
 //! A platform's life under an operator that dies: what is there before, what is done, and what shall be so at the end.
 
-use crate::world::{Frozen, World, well};
+use crate::{
+    report,
+    world::{Frozen, World, well},
+};
 use jiff::SignedDuration;
 use serde_json::Value;
 use simulation::{
@@ -144,7 +147,7 @@ impl Scenario {
                 deaths += 1;
             }
         }
-        println!("{writes} writes and {reads} reads; {deaths} deaths");
+        report::lived(deaths, &format!("{writes} writes and {reads} reads"));
     }
 }
 

@@ -8,6 +8,7 @@ mod invariants;
 mod life;
 mod proxy;
 mod refusals;
+mod report;
 mod requests;
 mod scenarios;
 #[path = "../common/servers.rs"]

@@ -1,6 +1,6 @@
 //! A database with a proxy, under the whole operator: pods never have a login that is refused.
 
-use crate::world::World;
+use crate::{report, world::World};
 use rstest::rstest;
 use serde_json::Value;
 use simulation::{
@@ -58,12 +58,15 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
         ["Proxy", "Secret", "postgres"].iter().any(|it| name.contains(it)) && !name.contains("Describe")
     };
     let about = all.iter().enumerate().filter(|(_, name)| is_about(name));
+    let mut deaths = 0;
     for (_, (at, name)) in about.enumerate().filter(|(number, _)| requests(*number)) {
         for fate in [Fate::Lost, Fate::Performed] {
+            deaths += 1;
             eprintln!("it dies at request {at}, {name}: {fate:?}");
             live(Some(Break { at, fate })).await;
         }
     }
+    report::lived(deaths, &format!("{} requests", all.len()));
 }
 
 #[tokio::test(start_paused = true)]

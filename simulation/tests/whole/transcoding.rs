@@ -1,6 +1,9 @@
 //! Clips become Jobs, one for each, wherever the operator dies.
 
-use crate::world::{World, well};
+use crate::{
+    report,
+    world::{World, well},
+};
 use jiff::SignedDuration;
 use rstest::rstest;
 use simulation::{
@@ -42,11 +45,14 @@ async fn transcode(crash: Option<Break>) -> usize {
 
 async fn die_at(requests: impl Fn(usize) -> bool) {
     let all = transcode(None).await;
+    let mut deaths = 0;
     for at in (0..all).filter(|at| requests(*at)) {
         for fate in [Fate::Lost, Fate::Performed] {
+            deaths += 1;
             transcode(Some(Break { at, fate })).await;
         }
     }
+    report::lived(deaths, &format!("{all} requests"));
 }
 
 #[tokio::test(start_paused = true)]
