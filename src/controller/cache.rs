@@ -130,23 +130,3 @@ impl Cache {
         done
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::metrics::Metrics;
-    use kube::{Client, Config};
-    use std::time::Duration;
-    use tokio::sync::mpsc;
-
-    #[tokio::test(start_paused = true)]
-    async fn what_an_earlier_leader_sent_is_handed_over_by_none_of_its_successors() {
-        let client = Client::try_from(Config::new(http::Uri::from_static("http://127.0.0.1:1"))).unwrap();
-        let (changed, _triggers) = mpsc::unbounded_channel();
-        let alone_from = Some(Instant::now() + Duration::from_mins(5));
-        let cache = Cache::new(client, Metrics::default(), changed, alone_from);
-        assert!(cache.password_may_arrive());
-        tokio::time::advance(Duration::from_mins(5)).await;
-        assert!(!cache.password_may_arrive());
-    }
-}

@@ -10,7 +10,7 @@ use super::{
     worker::Done,
 };
 use crate::{
-    api::{RestoreDrillStatus, StreamingPlatform, StreamingPlatformStatus, names},
+    api::{CacheProvider, RestoreDrillStatus, StreamingPlatform, StreamingPlatformStatus, names},
     apply::{
         self,
         cluster::{Applied, Applier},
@@ -127,7 +127,12 @@ impl Pipeline {
     /// Whether another leader may act at once when this one has ended. Else it has to take the lead over by itself, as
     /// from one that died, and waits with what must not be overtaken.
     pub fn may_hand_over(&self) -> bool {
-        !self.cache.password_may_arrive()
+        let has_cache = |it: &StreamingPlatform| {
+            it.spec.cache.as_ref().is_some_and(|cache| cache.provider == CacheProvider::Aws)
+        };
+        let platforms = self.cluster.platforms.platforms();
+        let cached = platforms.iter().any(|key| self.cluster.platform(key).is_some_and(|it| has_cache(&it)));
+        !(cached && self.cache.password_may_arrive())
     }
 
     /// Brings one platform a step further.

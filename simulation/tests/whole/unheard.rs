@@ -1,8 +1,10 @@
 //! Passwords that were sent to AWS, of which nothing was heard, and that arrive when another one is set.
 
 use crate::world::World;
+use rstest::rstest;
 use simulation::aws::fault::{Effect, Injection};
 use std::time::Duration;
+use tokio::time::Instant;
 
 const SPEC: &str = "{aws: {region: eu-central-1}, backend: {image: 'b:1'}, cache: {provider: AWS}}";
 const LATE: Duration = Duration::from_mins(2);
@@ -43,4 +45,23 @@ async fn one_that_ends_in_order_hands_nothing_over_that_is_still_on_its_way() {
     world.replace_operator();
     settles(&world).await;
     assert_eq!(world.leader(), "second");
+}
+
+/// What one that died has sent may still arrive when its successor ends.
+#[rstest]
+#[case::of_a_cache(SPEC, true)]
+#[case::of_none("{backend: {image: 'b:1'}}", false)]
+#[tokio::test(start_paused = true)]
+async fn the_lead_of_one_that_died_lapses_a_second_time_where_it_may_have_sent_a_password(
+    #[case] spec: &str,
+    #[case] lapses: bool,
+) {
+    let world = World::new(None);
+    world.lease_of_the_dead();
+    world.apply(spec);
+    world.until("it leads", |world| world.leader() == "first").await;
+    world.replace_operator();
+    let ended = Instant::now();
+    world.until("another one leads", |world| world.leader() == "second").await;
+    assert_eq!(ended.elapsed() > Duration::from_secs(10), lapses, "{:?}", ended.elapsed());
 }

@@ -167,8 +167,7 @@ impl World {
 
     /// Who holds the lease.
     pub fn leader(&self) -> String {
-        let key = Key { resource: LEASES, ..Self::named("streaming-operator") };
-        let lease = self.cluster.with(|store, _| store.get(&key));
+        let lease = self.cluster.with(|store, _| store.get(&Self::lease()));
         lease
             .map(|it| it["spec"]["holderIdentity"].as_str().unwrap_or_default().to_owned())
             .unwrap_or_default()
@@ -195,6 +194,19 @@ impl World {
 
     fn named(name: &str) -> Key {
         Key { resource: PLATFORMS, namespace: NAMESPACE.to_owned(), name: name.to_owned() }
+    }
+
+    fn lease() -> Key {
+        Key { resource: LEASES, ..Self::named("streaming-operator") }
+    }
+
+    /// Someone held the lease when all began, and died.
+    pub fn lease_of_the_dead(&self) {
+        self.cluster.with(|store, now| {
+            let write = Write { manager: "dead", subresource: Subresource::Main, now };
+            let spec = json!({"holderIdentity": "dead", "leaseDurationSeconds": 15});
+            store.apply(&Self::lease(), &json!({"spec": spec}), true, write).unwrap();
+        });
     }
 
     /// Makes a platform beside it, which has an account of its own.
