@@ -18,6 +18,8 @@ const ALLOWED: [(&str, &str); 1] = [(
 /// Kinds of places that a run always has: without one, nothing was looked at.
 const KINDS: [&str; 8] =
     ["object", "log", "metrics", "trace", "audit log", "pod log on the node", "arguments", "Event"];
+/// Whose traces there are in a run.
+const TRACED: [&str; 4] = ["streaming-operator", "frontend", "backend", "worker"];
 /// Prints every log of a pod that the node keeps, those of containers before included, each with its path before.
 const NODE_LOGS: &str =
     r##"find /var/log/pods -type f | while read -r file; do echo "#place $file"; cat "$file"; done"##;
@@ -63,6 +65,9 @@ pub async fn check(record: &Record) -> Result<String> {
         if place.starts_with("object Event ") {
             *findings.seen.entry("Event".to_owned()).or_default() += 1;
         }
+        if kind == "trace" {
+            *findings.seen.entry(place).or_default() += 1;
+        }
     })?;
     let audit = variable("AUDIT_LOG")?;
     for line in
@@ -78,8 +83,10 @@ pub async fn check(record: &Record) -> Result<String> {
         }
     }
     ensure!(search.sought() > 0, "no Secret was seen, so nothing was sought");
-    for kind in KINDS {
-        ensure!(findings.seen.contains_key(kind), "nothing was seen of the kind `{kind}`: is it recorded?");
+    for kind in
+        KINDS.map(str::to_owned).into_iter().chain(TRACED.map(|service| format!("trace of {service}")))
+    {
+        ensure!(findings.seen.contains_key(&kind), "nothing was seen of the kind `{kind}`: is it recorded?");
     }
     let found: Vec<_> = findings.found.iter().take(50).map(|it| format!("  {it}")).collect();
     ensure!(found.is_empty(), "values of Secrets stand where they may not:\n{}", found.join("\n"));

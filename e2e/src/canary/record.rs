@@ -14,6 +14,8 @@ use kube::{
         watcher::{Config, Event, watcher},
     },
 };
+use opentelemetry_proto::tonic::{collector::trace::v1::ExportTraceServiceRequest, common::v1::any_value};
+use prost::Message;
 use serde_json::Value;
 use std::{
     collections::HashSet,
@@ -64,7 +66,7 @@ pub async fn follow(client: Client, record: &Record, traces: SocketAddr) -> Resu
     let listener = TcpListener::bind(traces).await.with_context(|| format!("receive traces at {traces}"))?;
     let receive = async |State(witness): State<Witness>, body: Bytes| {
         // Texts stand in a protobuf as they are.
-        witness.say("trace", String::from_utf8_lossy(&body).into_owned());
+        witness.say(&trace(body.clone()), String::from_utf8_lossy(&body).into_owned());
         StatusCode::OK
     };
     Ok(axum::serve(listener, Router::new().fallback(receive).with_state(witness)).await?)
@@ -159,6 +161,18 @@ impl Witness {
             self.say(&format!("metrics {namespace}/{name}"), text);
         }
     }
+}
+
+/// The place that an export of spans is: it names whose they are.
+fn trace(export: Bytes) -> String {
+    let spans = ExportTraceServiceRequest::decode(export).unwrap_or_default().resource_spans;
+    let attributes = spans.into_iter().filter_map(|it| it.resource).flat_map(|it| it.attributes);
+    let services = attributes.filter(|it| it.key == "service.name").filter_map(|it| it.value?.value);
+    let name = services.into_iter().find_map(|it| match it {
+        any_value::Value::StringValue(name) => Some(name),
+        _ => None,
+    });
+    format!("trace of {}", name.unwrap_or_default())
 }
 
 fn started(container: &ContainerStatus) -> Option<&str> {
