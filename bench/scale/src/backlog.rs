@@ -145,6 +145,8 @@ async fn drain(
                 let usage = operator.usage()?;
                 let share = over.len() as f64 / args.messages as f64;
                 drain.samples.push((share, usage.rss_mib, usage.cpu_seconds - cpu_before));
+                let seconds = begun.elapsed().as_secs();
+                say(&format!("{} of {} messages are done after {seconds} s", over.len(), args.messages))?;
             }
         }
     }
