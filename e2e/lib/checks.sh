@@ -189,7 +189,7 @@ faults_tests() {
     status=$?
   sort "$lives" | awk -F '\t' '
     { printf "%6d lives, %s: %s\n", $2, $3, $1; all += $2 }
-    END { printf "%d lives in %d tests run\n", all, NR }'
+    END { printf "%d lives in %d tests\n", all, NR }'
   rm -f "$lives"
   return "$status"
 }

@@ -5,7 +5,8 @@
 //! shows the user `active` again, the Secret is written with it.
 //!
 //! Guarantee: the password of the user in use is never set; see [`crate::plan::login`]. What is staged is in
-//! memory only: whoever takes over sets the other user's password anew, which harms nobody.
+//! memory only: whoever takes over sets the other user's password anew, which harms nobody once no password that was
+//! sent before can arrive any more (docs/decisions/0024-late-writes.md).
 //!
 //! Caveat: that the login works is AWS's word; no connection to the cache is made.
 

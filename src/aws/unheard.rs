@@ -11,6 +11,9 @@ use aws_sdk_sqs::{
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::time::Instant;
 
+/// HTTP statuses that don't say what becomes of the call.
+const UNKNOWN: [u16; 3] = [500, 502, 504];
+
 /// When each such call was sent. Is an interceptor, that of the calls in question. Cheap to clone: clones are the same.
 ///
 /// A call is in it while it is on its way, too: one that is dropped meanwhile stays.
@@ -52,13 +55,87 @@ impl Intercept for Unheard {
         _: &RuntimeComponents,
         _: &mut ConfigBag,
     ) -> Result<(), BoxError> {
-        // By its own fault: it had no turn, and never left.
+        // Such as that it had no turn: it never left.
         let stayed = context.output_or_error().is_some_and(|outcome| {
             outcome.is_err_and(|error| error.as_connector_error().is_some_and(|error| error.is_user()))
         });
-        if stayed || context.response().is_some() {
+        let answer = context.response().map(|response| response.status().as_u16());
+        if stayed || answer.is_some_and(|status| !UNKNOWN.contains(&status)) {
             self.sent().pop();
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use aws_sdk_sqs::{
+        Client,
+        config::{BehaviorVersion, Credentials, Region, http::HttpResponse},
+        error::ConnectorError,
+    };
+    use aws_smithy_runtime_api::client::{
+        http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn},
+        orchestrator::HttpRequest,
+    };
+    use aws_smithy_types::{body::SdkBody, retry::RetryConfig};
+    use rstest::rstest;
+    use std::time::Duration;
+
+    /// What becomes of a call.
+    #[derive(Clone, Copy, Debug)]
+    enum Fate {
+        Answered(u16),
+        Cut,
+        Stays,
+    }
+
+    impl HttpConnector for Fate {
+        fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::ready(match self {
+                Self::Answered(status) => {
+                    Ok(HttpResponse::new((*status).try_into().unwrap(), SdkBody::from("{}")))
+                }
+                Self::Cut => Err(ConnectorError::io("reset".into())),
+                Self::Stays => Err(ConnectorError::user("no turn".into())),
+            })
+        }
+    }
+
+    async fn call(unheard: &Unheard, fate: Fate) {
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("eu-central-1"))
+            .credentials_provider(Credentials::new("key", "secret", None, None, "tests"))
+            .retry_config(RetryConfig::disabled())
+            .http_client(http_client_fn(move |_, _| SharedHttpConnector::new(fate)))
+            .interceptor(unheard.clone());
+        let client = Client::from_conf(config.build());
+        // Each fate but one is an error.
+        drop(client.list_queue_tags().queue_url("https://q/1/a").send().await);
+    }
+
+    #[rstest]
+    #[case::done(Fate::Answered(200), false)]
+    #[case::denied(Fate::Answered(403), false)]
+    #[case::throttled(Fate::Answered(503), false)]
+    #[case::failed_within(Fate::Answered(500), true)]
+    #[case::given_up_by_a_gateway(Fate::Answered(504), true)]
+    #[case::cut(Fate::Cut, true)]
+    #[case::never_left(Fate::Stays, false)]
+    #[tokio::test(start_paused = true)]
+    async fn what_was_sent_may_arrive_until_something_is_heard_of_it(
+        #[case] fate: Fate,
+        #[case] may_arrive: bool,
+    ) {
+        let unheard = Unheard::default();
+        call(&unheard, fate).await;
+        assert_eq!(unheard.may_arrive(), may_arrive);
+        // The next one's answer says nothing of it.
+        call(&unheard, Fate::Answered(200)).await;
+        assert_eq!(unheard.may_arrive(), may_arrive);
+        tokio::time::advance(SIGNED + Duration::from_secs(1)).await;
+        assert!(!unheard.may_arrive());
     }
 }

@@ -69,13 +69,13 @@ impl Kind for Caches {
 }
 
 impl Cache {
-    /// Whether a password may still arrive at AWS that this leader, or an earlier one, has sent.
+    /// Whether a password may still arrive at AWS that this leader has sent.
     pub fn password_may_arrive(&self) -> bool {
-        !self.is_alone() || self.any(|memory| memory.login.unheard.may_arrive())
+        self.any(|memory| memory.login.unheard.may_arrive())
     }
 
     /// Whether no call of an earlier leader can arrive any more.
-    fn is_alone(&self) -> bool {
+    pub fn is_alone(&self) -> bool {
         self.alone_from.is_none_or(|from| from <= Instant::now())
     }
 

@@ -81,7 +81,8 @@ pub(super) struct Data<K: Kind> {
     changed: mpsc::UnboundedSender<PlatformKey>,
 }
 
-/// What is remembered of a platform between two reconciles. A new leader does well without.
+/// What is remembered of a platform between two reconciles. A new leader does well without, but for passwords on their
+/// way: for these it waits.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Memory<L> {
     /// When we changed something last: older listings are of no use.

@@ -132,7 +132,7 @@ impl Pipeline {
         };
         let platforms = self.cluster.platforms.platforms();
         let cached = platforms.iter().any(|key| self.cluster.platform(key).is_some_and(|it| has_cache(&it)));
-        !(cached && self.cache.password_may_arrive())
+        !self.cache.password_may_arrive() && (self.cache.is_alone() || !cached)
     }
 
     /// Brings one platform a step further.

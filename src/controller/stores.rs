@@ -362,7 +362,7 @@ impl Sort for Jobs {
     }
 
     fn put(&self, cluster: &Cluster, (platform, name): Self::Id, object: Job) {
-        cluster.jobs.insert(platform.clone(), name.clone(), Arc::new(object));
+        cluster.jobs.insert(platform.clone(), name.clone(), Arc::new(Packed::new(&object)));
         cluster.announce_job(&platform, &name);
     }
 
@@ -401,7 +401,8 @@ impl Sort for Pods {
 
     fn put(&self, cluster: &Cluster, (platform, job, name): Self::Id, object: Pod) {
         if let Some(job) = job {
-            cluster.job_pods.insert(platform.clone(), (job.clone(), name), Arc::new(object));
+            let packed = Arc::new(Packed::new(&object));
+            cluster.job_pods.insert(platform.clone(), (job.clone(), name), packed);
             cluster.announce_job(&platform, &job);
             return;
         }

@@ -8,7 +8,7 @@ use super::{
     attempt::{Attempt, Phase},
     outcome,
 };
-use crate::kinds;
+use crate::{kinds, packed::Packed};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::{batch::v1::Job, core::v1::Pod};
 use kube::ResourceExt;
@@ -113,11 +113,10 @@ impl View {
     pub fn refresh(
         &mut self,
         uid: &str,
-        jobs: &BTreeMap<String, Arc<Job>>,
-        pods: &BTreeMap<(String, String), Arc<Pod>>,
+        jobs: &BTreeMap<String, Arc<Packed<Job>>>,
+        pods: &BTreeMap<(String, String), Arc<Packed<Pod>>>,
         now: Timestamp,
     ) {
-        self.written.retain(|name, (job, _)| jobs.get(name).is_none_or(|seen| is_newer(job, seen)));
         let names = match std::mem::replace(&mut self.changed, Changed::Named(BTreeSet::new())) {
             Changed::Named(names) => names,
             Changed::All => {
@@ -126,12 +125,18 @@ impl View {
             }
         };
         for name in names {
-            let written = self.written.get(&name).map(|(job, _)| job);
-            let current = written.or(jobs.get(&name).map(AsRef::as_ref));
+            let seen = jobs.get(&name).map(|job| job.unpack());
+            if let (Some((job, _)), Some(seen)) = (self.written.get(&name), &seen)
+                && !is_newer(job, seen)
+            {
+                self.written.remove(&name);
+            }
+            let current = self.written.get(&name).map(|(job, _)| job).or(seen.as_ref());
             let own = current.filter(|job| job.owner_references().iter().any(|owner| owner.uid == uid));
             let attempt = own.and_then(|job| {
                 let told: Vec<&Pod> = self.told.get(&name).into_iter().flatten().collect();
-                let watched: Vec<&Pod> = pods_of(pods, &name).collect();
+                let watched: Vec<Pod> = pods_of(pods, &name).collect();
+                let watched: Vec<&Pod> = watched.iter().collect();
                 let pods = if outcome::tell(&watched) { watched } else { [watched, told].concat() };
                 let is_told = self.told.contains_key(&name) || outcome::tell(&pods);
                 Some((Attempt::read(job, &pods)?, is_told))
@@ -178,11 +183,11 @@ impl View {
 
 /// The pods of a Job.
 fn pods_of<'a>(
-    pods: &'a BTreeMap<(String, String), Arc<Pod>>,
+    pods: &'a BTreeMap<(String, String), Arc<Packed<Pod>>>,
     job: &'a str,
-) -> impl Iterator<Item = &'a Pod> {
+) -> impl Iterator<Item = Pod> {
     let first = (job.to_owned(), String::new());
-    pods.range(first..).take_while(move |((of, _), _)| of == job).map(|(_, pod)| pod.as_ref())
+    pods.range(first..).take_while(move |((of, _), _)| of == job).map(|(_, pod)| pod.unpack())
 }
 
 /// Whether it failed, still has to be settled, and only a pod can say why.
@@ -218,8 +223,8 @@ mod tests {
         .unwrap()
     }
 
-    fn watched(job: Job) -> BTreeMap<String, Arc<Job>> {
-        BTreeMap::from([(job.name_any(), Arc::new(job))])
+    fn watched(job: Job) -> BTreeMap<String, Arc<Packed<Job>>> {
+        BTreeMap::from([(job.name_any(), Arc::new(Packed::new(&job)))])
     }
 
     #[test]
@@ -279,7 +284,9 @@ mod tests {
         let pods: BTreeMap<_, _> = ["tc-1", "tc-1", "tc-10", "tc-2"]
             .into_iter()
             .enumerate()
-            .map(|(number, of)| ((of.to_owned(), format!("p{number}")), Arc::new(Pod::default())))
+            .map(|(number, of)| {
+                ((of.to_owned(), format!("p{number}")), Arc::new(Packed::new(&Pod::default())))
+            })
             .collect();
         let count = |job: &str| pods_of(&pods, job).count();
         assert_eq!(["tc-1", "tc-10", "tc-2", "tc-3", "tc"].map(count), [2, 1, 1, 0, 0]);

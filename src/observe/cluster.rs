@@ -97,9 +97,9 @@ pub struct Cluster {
     /// Objects that carry a platform's labels; of Secrets only the metadata.
     pub objects: Index<ObjectKey, Packed<DynamicObject>>,
     /// Transcoding Jobs.
-    pub jobs: Index<String, Job>,
+    pub jobs: Index<String, Packed<Job>>,
     /// Pods of transcoding Jobs by the Job's name and their own, without their spec.
-    pub job_pods: Index<(String, String), Pod>,
+    pub job_pods: Index<(String, String), Packed<Pod>>,
     /// What is wrong with pods of components, by the pod's name.
     pub troubles: Index<String, Trouble>,
     /// Resource versions of all Secrets and ConfigMaps in the watched namespaces.

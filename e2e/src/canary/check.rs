@@ -16,8 +16,8 @@ const ALLOWED: [(&str, &str); 1] = [(
     "an annotation of the Secret itself, where `kubectl apply` keeps what it applied",
 )];
 /// Kinds of places that a run always has: without one, nothing was looked at.
-const KINDS: [&str; 8] =
-    ["object", "log", "metrics", "trace", "audit log", "pod log on the node", "arguments", "Event"];
+const KINDS: [&str; 7] =
+    ["object", "log", "metrics", "audit log", "pod log on the node", "arguments", "Event"];
 /// Whose traces there are in a run.
 const TRACED: [&str; 4] = ["streaming-operator", "frontend", "backend", "worker"];
 /// Prints every log of a pod that the node keeps, those of containers before included, each with its path before.

@@ -6,8 +6,9 @@ use std::{env, fs::OpenOptions, io::Write, thread};
 const FILE: &str = "STREAMING_OPERATOR_LIVES";
 
 /// Says of the test that runs how many lives there were in it, each with one request at which the operator died or was
-/// cut off, and of how many requests; where someone wants to know.
+/// cut off, and of how many requests; in the file, too, where there is one.
 pub fn lived(lives: usize, among: &str) {
+    println!("{lives} lives, {among}");
     let Some(file) = env::var_os(FILE) else { return };
     let thread = thread::current();
     let line = format!("{}\t{lives}\t{among}\n", thread.name().unwrap_or_default());
