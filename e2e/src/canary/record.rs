@@ -180,3 +180,24 @@ fn started(container: &ContainerStatus) -> Option<&str> {
     (state.running.is_some() || state.terminated.is_some()).then_some(())?;
     container.container_id.as_deref()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use opentelemetry_proto::tonic::{
+        common::v1::{AnyValue, KeyValue},
+        resource::v1::Resource,
+        trace::v1::ResourceSpans,
+    };
+
+    #[test]
+    fn an_export_of_spans_tells_whose_they_are() {
+        let value = AnyValue { value: Some(any_value::Value::StringValue("backend".to_owned())) };
+        let name = KeyValue { key: "service.name".to_owned(), value: Some(value), ..KeyValue::default() };
+        let resource = Resource { attributes: vec![name], ..Resource::default() };
+        let spans = ResourceSpans { resource: Some(resource), ..ResourceSpans::default() };
+        let export = ExportTraceServiceRequest { resource_spans: vec![spans] };
+        assert_eq!(trace(export.encode_to_vec().into()), "trace of backend");
+        assert_eq!(trace(Bytes::from_static(b"no protobuf")), "trace of ");
+    }
+}
