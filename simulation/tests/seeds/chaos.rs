@@ -28,6 +28,9 @@ use std::{
     time::Duration,
 };
 
+/// Longest that what befell a request keeps it waiting, and so what of all this is left once all is calm.
+pub const LONGEST: Duration = Duration::from_secs(90);
+
 /// Decides what befalls requests, as long as it is on.
 pub struct Chaos {
     rng: StdRng,
@@ -144,8 +147,8 @@ impl Chaos {
 
     /// Mostly some seconds, at times longer than anyone waits.
     fn some_time(&mut self) -> Duration {
-        let most = if self.rng.random_bool(0.1) { 90_000 } else { 5_000 };
-        Duration::from_millis(self.rng.random_range(0..most))
+        let most = if self.rng.random_bool(0.1) { LONGEST } else { Duration::from_secs(5) };
+        Duration::from_millis(self.rng.random_range(0..most.as_millis() as u64))
     }
 }
 
@@ -197,13 +200,14 @@ impl Line {
         }
     }
 
-    /// For how long what is sent seems to be on its way; none: it is.
+    /// For how long what is sent seems to be on its way; none: it is. Once all is calm nobody is cut off any more.
     fn silence(&self) -> Option<Duration> {
         let state = self.state.load(Ordering::Relaxed);
         if state == State::Dead as u8 {
             return Some(Duration::MAX);
         }
-        (state == State::CutOff as u8).then(|| lock(&self.chaos).some_time())
+        let mut chaos = lock(&self.chaos);
+        (state == State::CutOff as u8 && chaos.is_on).then(|| chaos.some_time())
     }
 
     /// What befalls a request to Kubernetes.

@@ -1,7 +1,7 @@
 //! One life: what a seed chose happens, then all is calm, and what the users want must come about.
 
 use crate::{
-    chaos::lock,
+    chaos::{self, lock},
     inspector::{self, images},
     script::{self, Script},
     world::World,
@@ -17,6 +17,9 @@ use tokio::time::Instant;
 
 /// A Wednesday at noon.
 pub const EPOCH: &str = "2026-07-01T12:00:00Z";
+/// How long it takes, once all is calm, until everyone knows: what hung then is given up, and a watch begun again
+/// (kube waits 30 s at most).
+const LINGERS: Duration = chaos::LONGEST.saturating_add(Duration::from_secs(30));
 /// How long the world may take, once all is calm, until everything is as the specs say.
 const CONVERGES: Duration = Duration::from_secs(3600);
 /// How long what was last written may echo.
@@ -67,6 +70,7 @@ pub async fn live(seed: u64) -> Report {
         }
     }
     let calm = Instant::now();
+    wait_until(&world, calm + LINGERS).await;
     let mut report = Report::default();
     while let Some(unsettled) = unsettled(&world, &script) {
         if calm.elapsed() >= CONVERGES {
