@@ -158,9 +158,9 @@ pub struct Attempt {
     pub number: u32,
     /// What was asked for.
     pub ticket: Ticket,
-    /// The body of the message.
+    /// The body of the message; none once it is settled, when nobody asks for it any more.
     pub body: String,
-    /// The messages that wait for it.
+    /// The messages that wait for it; none once it is settled.
     pub held: Vec<Held>,
     /// When it was made.
     pub created_at: Timestamp,
@@ -188,18 +188,19 @@ impl Attempt {
         let key = WorkKey { queue_arn: ticket.queue_arn.clone(), identity: ticket.request.identity() };
         let ordered: Option<Failure> =
             annotations.get(ANNOTATION_FAILURE).and_then(|json| serde_json::from_str(json).ok());
+        let settled = annotations.get(ANNOTATION_SETTLED).and_then(|text| Settlement::parse(text));
+        let unless_settled = |name| annotations.get(name).filter(|_| settled.is_none());
         Some(Self {
             name: job.name_any(),
             uid: job.uid().unwrap_or_default(),
             number,
-            held: annotations
-                .get(ANNOTATION_MESSAGES)
+            held: unless_settled(ANNOTATION_MESSAGES)
                 .and_then(|json| serde_json::from_str(json).ok())
                 .unwrap_or_default(),
-            body: annotations.get(ANNOTATION_BODY).cloned().unwrap_or_default(),
+            body: unless_settled(ANNOTATION_BODY).cloned().unwrap_or_default(),
             created_at: job.metadata.creation_timestamp.as_ref().map(|time| time.0).unwrap_or_default(),
             phase: outcome::phase(job, pods, ordered.as_ref()),
-            settled: annotations.get(ANNOTATION_SETTLED).and_then(|text| Settlement::parse(text)),
+            settled,
             cancel: annotations.contains_key(ANNOTATION_CANCEL),
             aborted: ordered.is_some(),
             deleting: job.metadata.deletion_timestamp.is_some(),

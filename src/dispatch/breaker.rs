@@ -5,6 +5,7 @@
 
 use super::{
     attempt::{Attempt, Failure, Phase},
+    attempts::Attempts,
     backoff::PROBES,
 };
 use contract::Reason;
@@ -45,12 +46,13 @@ pub struct Open {
 /// A success or a failure that is the input's ends the row, for either shows that the platform can
 /// transcode. A Job that someone deleted or cancelled tells nothing.
 #[must_use]
-pub fn assess<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Breaker {
-    let (mut ended, going): (Vec<&Attempt>, Vec<&Attempt>) =
-        attempts.partition(|it| it.finished_at().is_some());
+pub fn assess<'a>(attempts: &'a Attempts, ghosts: impl Iterator<Item = &'a Attempt> + Clone) -> Breaker {
     // Of thousands that ended, few did since the last that says that the platform can transcode.
-    let good = ended.iter().filter(|it| !is_transient(it)).max_by_key(|it| order(it)).copied();
-    ended.retain(|it| good.is_none_or(|good| order(good) < order(it)));
+    let good = attempts.ended().find(|it| !is_transient(it)).into_iter();
+    let good = good.chain(ghosts.clone().filter(|it| !is_transient(it))).max_by_key(|it| order(it));
+    let ended = attempts.ended().take_while(|it| is_transient(it));
+    let mut ended: Vec<&Attempt> =
+        ended.chain(ghosts).filter(|it| good.is_none_or(|good| order(good) < order(it))).collect();
     ended.sort_by_key(|it| std::cmp::Reverse(order(it)));
     let mut row = Vec::new();
     let mut cause = None;
@@ -82,7 +84,7 @@ pub fn assess<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> Breaker {
         since,
         works: row.iter().map(|(_, attempt, _)| &attempt.key).collect::<HashSet<_>>().len(),
         next_probe: last + PROBES.delay("breaker", failures),
-        probing: going.iter().any(|it| it.created_at > since),
+        probing: attempts.active().any(|it| it.created_at > since),
     })
 }
 
@@ -106,14 +108,14 @@ fn is_by_hand(failure: &Failure) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dispatch::tests::{attempt, failed, succeeded, time};
+    use crate::dispatch::tests::{all, attempt, failed, succeeded, time};
 
     fn storage(work: &str, at: i64) -> Attempt {
         failed(attempt(work, 1, time(at - 5)), Reason::Storage, false, time(at))
     }
 
     fn open(attempts: &[Attempt]) -> Option<Open> {
-        match assess(attempts.iter()) {
+        match assess(&all(attempts), std::iter::empty()) {
             Breaker::Open(open) => Some(open),
             Breaker::Closed => None,
         }
@@ -135,7 +137,7 @@ mod tests {
         let mut attempts = five();
         attempts.pop();
         assert_eq!(open(&attempts), None);
-        attempts.push(storage("a", 60));
+        attempts.push(failed(attempt("a", 2, time(55)), Reason::Storage, false, time(60)));
         assert_eq!(open(&attempts), None);
     }
 
@@ -158,6 +160,15 @@ mod tests {
         let mut attempts = five();
         attempts.push(failed(attempt("x", 1, time(1)), Reason::JobDeleted, false, time(60)));
         assert!(open(&attempts).is_some());
+    }
+
+    #[test]
+    fn what_a_deleted_job_came_to_is_part_of_the_row() {
+        let (attempts, ends) = (five(), succeeded(attempt("x", 1, time(1)), time(45)));
+        let with = |ghost: &Attempt| assess(&all(&attempts[..4]), [ghost].into_iter());
+        assert!(matches!(with(&attempts[4]), Breaker::Open(_)));
+        assert_eq!(with(&failed(ends.clone(), Reason::NotMedia, true, time(45))), Breaker::Closed);
+        assert_eq!(assess(&all(&attempts), [&ends].into_iter()), Breaker::Closed);
     }
 
     #[test]

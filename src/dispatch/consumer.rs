@@ -202,7 +202,8 @@ impl Consumer {
     ) -> Result<(Done, Option<Job>), StepError> {
         let account = &config.account;
         let known = |name: &str| {
-            view.get(name)
+            view.attempts()
+                .get(name)
                 .ok_or_else(|| StepError { message: format!("Job {name} is gone"), creation: false })
         };
         let done = match step {

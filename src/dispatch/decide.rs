@@ -14,15 +14,16 @@
 
 use super::{
     attempt::{Attempt, Held, MAX_HELD, Phase, Settlement, Ticket, WorkKey},
+    attempts::Attempts,
     breaker::{self, Breaker},
     inbound,
-    memory::{Inbound, Lease, MAX_HOLD, Memory, Subject, by_work},
+    memory::{Inbound, Lease, MAX_HOLD, Memory, Subject},
     policy::Policy,
     settle,
     step::{Creation, Origin, Step},
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What to do now.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -66,21 +67,19 @@ pub(super) struct Work<'a> {
 
 /// Decides. `attempts` are the Jobs of the platform; [`Memory::observe`] has seen them.
 #[must_use]
-pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Timestamp) -> Decision {
+pub fn decide(policy: &Policy, attempts: &Attempts, memory: &Memory, now: Timestamp) -> Decision {
     let mut decision = Decision::default();
-    let every = || attempts.iter().chain(memory.ghosts());
     let mut arrived = inbound::sort(policy, memory, now, &mut decision);
     // Of thousands of works, what is settled and is not asked for again has no next step.
-    let unsettled = every().filter(|attempt| attempt.settled.is_none()).map(|attempt| &attempt.key);
-    let works = by_work(&unsettled.chain(arrived.keys()).collect(), every());
+    let unsettled = attempts.unsettled().chain(memory.ghosts()).map(|attempt| &attempt.key);
+    let works = by_work(unsettled.chain(arrived.keys()), attempts, memory);
     // The messages of an attempt that was followed by another moved on to that.
     let holders = || works.values().filter_map(|attempts| attempts.last().copied());
     heartbeats(policy, holders(), memory, now, &mut decision);
-    let breaker = breaker::assess(every());
-    let mut slots = Slots::new(policy, every(), memory, &breaker, now);
-    if let Some(until) = slots.opens_at.filter(|until| *until > now) {
-        decision.wake_at(until);
-    }
+    let breaker = breaker::assess(attempts, memory.ghosts());
+    let mut slots = Slots::new(policy, attempts, memory, &breaker, now);
+    let opens_at = slots.opens_at.into_iter().chain(memory.unheard.values().copied());
+    opens_at.filter(|until| *until > now).for_each(|until| decision.wake_at(until));
 
     let mut starts = Vec::new();
     for (key, attempts) in &works {
@@ -100,8 +99,26 @@ pub fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Times
     decision.drained = policy.draining.is_some()
         && memory.inbox.is_empty()
         && decision.steps.is_empty()
-        && every().all(|attempt| attempt.settled.is_some());
+        && attempts.unsettled().chain(memory.ghosts()).next().is_none();
     decision
+}
+
+/// The attempts of each of these works, in the order of their numbers.
+fn by_work<'a: 'b, 'b>(
+    works: impl Iterator<Item = &'b WorkKey>,
+    attempts: &'a Attempts,
+    memory: &'a Memory,
+) -> BTreeMap<&'a WorkKey, Vec<&'a Attempt>> {
+    let mut found: BTreeMap<&WorkKey, Vec<&Attempt>> = BTreeMap::new();
+    let works: BTreeSet<&'b WorkKey> = works.collect();
+    let ghosts = memory.ghosts().filter(|ghost| works.contains(&ghost.key));
+    for attempt in works.iter().flat_map(|work| attempts.of(work)).chain(ghosts) {
+        found.entry(&attempt.key).or_default().push(attempt);
+    }
+    for attempts in found.values_mut() {
+        attempts.sort_by_key(|it| it.number);
+    }
+    found
 }
 
 fn collect(next: Next, starts: &mut Vec<Creation>, decision: &mut Decision) {
@@ -152,25 +169,19 @@ struct Slots {
     free: usize,
     /// How many of these are for Jobs of which it is not known whether they were made.
     taken: usize,
-    /// When there may be more than now, though no Job ends.
+    /// When the breaker or a pause lets more start than now.
     opens_at: Option<Timestamp>,
     /// Whether a retry found no slot, so that nothing new is received.
     starved: bool,
 }
 
 impl Slots {
-    fn new<'a>(
-        policy: &Policy,
-        attempts: impl Iterator<Item = &'a Attempt>,
-        memory: &Memory,
-        breaker: &Breaker,
-        now: Timestamp,
-    ) -> Self {
-        let active = attempts.filter(|attempt| attempt.is_active()).count();
+    fn new(policy: &Policy, attempts: &Attempts, memory: &Memory, breaker: &Breaker, now: Timestamp) -> Self {
+        let active = attempts.active().count();
         let mut slots = Self {
             free: policy.max_jobs.saturating_sub(active),
             taken: memory.unheard.len(),
-            opens_at: memory.unheard.values().min().copied(),
+            opens_at: None,
             starved: false,
         };
         if policy.suspended || policy.draining.is_some() {

@@ -4,7 +4,8 @@
 //! them, announcements are repeated under the same id, messages in the inbox are delivered again.
 
 use super::{
-    attempt::{Attempt, Failure, Held, Phase, WorkKey},
+    attempt::{Attempt, Failure, Held, Phase},
+    attempts::Attempts,
     backoff::{ADOPTIONS, CALLS},
     policy::Policy,
     step::{Done, Origin, Step, StepError},
@@ -133,24 +134,19 @@ const REFUSED: usize = 10;
 const PAUSE_MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
 impl Memory {
-    /// Takes note of the Jobs that there are now, in the order of their names: a Job that was unsettled and is gone was
-    /// deleted by someone, which is a failed attempt.
-    pub fn observe(&mut self, attempts: &[Attempt], policy: &Policy, now: Timestamp) {
-        debug_assert!(
-            attempts.is_sorted_by_key(|attempt| &attempt.name),
-            "Jobs are in the order of their names"
-        );
+    /// Takes note of the Jobs that there are now: a Job that was unsettled and is gone was deleted by someone, which is a
+    /// failed attempt.
+    pub fn observe(&mut self, attempts: &Attempts, policy: &Policy, now: Timestamp) {
         self.since.get_or_insert(now);
-        let find = |name: &str| attempts.binary_search_by(|attempt| attempt.name.as_str().cmp(name)).ok();
-        self.ghosts.retain(|name, _| find(name).is_none());
-        self.unheard.retain(|name, until| *until > now && find(name).is_none());
-        for (name, attempt) in self.seen.extract_if(|name, _| find(name).is_none()) {
+        self.ghosts.retain(|name, _| attempts.get(name).is_none());
+        self.unheard.retain(|name, until| *until > now && attempts.get(name).is_none());
+        for (name, attempt) in self.seen.extract_if(|name, _| attempts.get(name).is_none()) {
             if !self.removed.remove(&name) && attempt.settled.is_none() {
                 self.ghosts.insert(name, ghost(attempt, now));
             }
         }
-        self.seen.retain(|name, _| find(name).is_some_and(|place| attempts[place].settled.is_none()));
-        for attempt in attempts.iter().filter(|it| it.settled.is_none()) {
+        self.seen.retain(|name, _| attempts.get(name).is_some_and(|it| it.settled.is_none()));
+        for attempt in attempts.unsettled() {
             match self.seen.get_mut(&attempt.name) {
                 Some(seen) if seen == attempt => {}
                 Some(seen) => seen.clone_from(attempt),
@@ -387,20 +383,4 @@ fn ghost(attempt: Attempt, now: Timestamp) -> Attempt {
         }
     };
     Attempt { phase, ghost: true, deleting: false, ..attempt }
-}
-
-/// The attempts of each of these works, in the order of their numbers.
-#[must_use]
-pub fn by_work<'a>(
-    wanted: &HashSet<&WorkKey>,
-    attempts: impl Iterator<Item = &'a Attempt>,
-) -> BTreeMap<&'a WorkKey, Vec<&'a Attempt>> {
-    let mut works: BTreeMap<&WorkKey, Vec<&Attempt>> = BTreeMap::new();
-    for attempt in attempts.filter(|it| wanted.contains(&it.key)) {
-        works.entry(&attempt.key).or_default().push(attempt);
-    }
-    for attempts in works.values_mut() {
-        attempts.sort_by_key(|it| it.number);
-    }
-    works
 }

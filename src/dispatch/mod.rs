@@ -13,6 +13,7 @@
 //! Only the leader may have a dispatcher; dropping it ends all tasks at once, wherever they are.
 
 pub mod attempt;
+pub mod attempts;
 pub mod backoff;
 pub mod breaker;
 mod consumer;

@@ -2,6 +2,7 @@
 
 use super::{
     attempt::{Attempt, Phase, Settlement, WorkKey},
+    attempts::Attempts,
     breaker::{self, Breaker, Open},
     decide::{Decision, open},
     memory::{Lease, Memory, Subject},
@@ -70,14 +71,13 @@ pub struct Failed {
 #[must_use]
 pub fn report(
     policy: &Policy,
-    attempts: &[Attempt],
+    attempts: &Attempts,
     memory: &Memory,
     decision: &Decision,
     now: Timestamp,
 ) -> Report {
-    let every = || attempts.iter().chain(memory.ghosts());
-    let last = last_numbers(every());
-    let unsettled = || every().filter(|attempt| attempt.settled.is_none());
+    let last = Last::new(attempts, memory);
+    let unsettled = || attempts.unsettled().chain(memory.ghosts());
     // What was paused and is no longer was done, or is no longer to be done. Only receiving never ends: until a
     // receive succeeds, the end of its pause says nothing.
     let failing = memory
@@ -90,10 +90,10 @@ pub fn report(
     errors.dedup();
     errors.truncate(FAILURES);
     Report {
-        jobs: count(policy, &last, every()),
+        jobs: count(policy, &last),
         oldest_message_sent_at: unsettled().flat_map(|it| open(it, memory)).map(|held| held.sent_at).min(),
-        failures: failures(policy, &last, every(), memory),
-        breaker: match breaker::assess(every()) {
+        failures: failures(policy, &last, memory),
+        breaker: match breaker::assess(attempts, memory.ghosts()) {
             Breaker::Open(open) => Some(open),
             Breaker::Closed => None,
         },
@@ -105,23 +105,49 @@ pub fn report(
     }
 }
 
-/// The number of the last attempt of each work. What an earlier one came to is over.
-fn last_numbers<'a>(attempts: impl Iterator<Item = &'a Attempt>) -> HashMap<&'a WorkKey, u32> {
-    let mut last = HashMap::new();
-    for attempt in attempts {
-        let number: &mut u32 = last.entry(&attempt.key).or_default();
-        *number = attempt.number.max(*number);
-    }
-    last
+/// The last attempt of each piece of work. What an earlier one came to is over.
+struct Last<'a> {
+    attempts: &'a Attempts,
+    /// Of the works of which someone deleted a Job: the last that was deleted.
+    ghosts: HashMap<&'a WorkKey, &'a Attempt>,
 }
 
-fn count<'a>(
-    policy: &Policy,
-    last: &HashMap<&WorkKey, u32>,
-    attempts: impl Iterator<Item = &'a Attempt>,
-) -> Jobs {
+impl<'a> Last<'a> {
+    fn new(attempts: &'a Attempts, memory: &'a Memory) -> Self {
+        let mut ghosts = HashMap::new();
+        for ghost in memory.ghosts() {
+            let last = ghosts.entry(&ghost.key).or_insert(ghost);
+            if last.number < ghost.number {
+                *last = ghost;
+            }
+        }
+        Self { attempts, ghosts }
+    }
+
+    fn of_each(&self) -> impl Iterator<Item = &'a Attempt> {
+        let of_jobs = self.attempts.last_of_each();
+        let of_jobs =
+            of_jobs.filter(|it| self.ghosts.get(&it.key).is_none_or(|ghost| ghost.number < it.number));
+        let ghosts = self.ghosts.values().copied();
+        let ghosts = ghosts
+            .filter(|it| self.attempts.of(&it.key).next_back().is_none_or(|job| job.number < it.number));
+        of_jobs.chain(ghosts)
+    }
+
+    fn is(&self, attempt: &Attempt) -> bool {
+        let ghost = self.ghosts.get(&attempt.key).copied();
+        self.attempts
+            .of(&attempt.key)
+            .next_back()
+            .into_iter()
+            .chain(ghost)
+            .all(|it| it.number <= attempt.number)
+    }
+}
+
+fn count(policy: &Policy, last: &Last<'_>) -> Jobs {
     let mut jobs = Jobs::default();
-    for attempt in attempts.filter(|attempt| last[&attempt.key] == attempt.number) {
+    for attempt in last.of_each() {
         match (&attempt.phase, attempt.settled) {
             (_, Some(Settlement::Retried | Settlement::Returned)) => {}
             (Phase::Pending { .. }, _) => jobs.pending += 1,
@@ -136,19 +162,15 @@ fn count<'a>(
     jobs
 }
 
-fn failures<'a>(
-    policy: &Policy,
-    last: &HashMap<&WorkKey, u32>,
-    attempts: impl Iterator<Item = &'a Attempt>,
-    memory: &Memory,
-) -> Vec<Failed> {
-    let of_jobs = attempts.filter_map(|attempt| match &attempt.phase {
+fn failures(policy: &Policy, last: &Last<'_>, memory: &Memory) -> Vec<Failed> {
+    let failed = last.attempts.ended().filter(|attempt| matches!(attempt.phase, Phase::Failed { .. }));
+    let of_jobs = failed.take(FAILURES).chain(memory.ghosts()).filter_map(|attempt| match &attempt.phase {
         Phase::Failed { at, failure } => Some(Failed {
             identity: attempt.key.identity.clone(),
             key: Some(attempt.ticket.request.source.key.clone()),
             why: failure.why.clone(),
             attempt: attempt.number,
-            dead_lettered: last[&attempt.key] == attempt.number
+            dead_lettered: last.is(attempt)
                 && match attempt.settled {
                     Some(settlement) => settlement == Settlement::DeadLettered,
                     None => settle::is_final(policy, attempt),
@@ -174,16 +196,41 @@ fn failures<'a>(
 #[cfg(test)]
 mod tests {
     use super::{
-        super::tests::{VISIBILITY, policy, time},
+        super::tests::{VISIBILITY, all, attempt, failed, policy, succeeded, time},
         *,
     };
+    use contract::Reason;
+
+    /// Of `a`, `b` and `c` someone deleted a Job: a next attempt runs, an earlier one is there, none is.
+    #[test]
+    fn what_counts_is_the_last_attempt_whether_or_not_its_job_is_still_there() {
+        let retried = |attempt| Attempt { settled: Some(Settlement::Retried), ..attempt };
+        let failed = |work, number| failed(attempt(work, number, time(0)), Reason::Storage, true, time(9));
+        let mut memory = Memory::default();
+        for ghost in [failed("a", 1), failed("b", 2), failed("c", 1)] {
+            memory.ghosts.insert(ghost.name.clone(), ghost);
+        }
+        let attempts = [
+            attempt("a", 2, time(10)),
+            retried(failed("b", 1)),
+            succeeded(attempt("d", 1, time(0)), time(5)),
+        ];
+        let told = report(&policy(), &all(&attempts), &memory, &Decision::default(), time(20));
+        assert_eq!(told.jobs, Jobs { running: 1, failed: 2, succeeded: 1, ..Jobs::default() });
+        let failures =
+            told.failures.iter().map(|it| (it.key.as_deref().unwrap(), it.attempt, it.dead_lettered));
+        let mut failures: Vec<_> = failures.collect();
+        failures.sort_unstable();
+        assert_eq!(failures, [("a", 1, false), ("b", 1, false), ("b", 2, true), ("c", 1, true)]);
+    }
 
     #[test]
     fn the_error_of_a_receive_is_told_until_one_succeeds() {
         let mut memory = Memory::default();
         memory.receive_failed("there is no such queue".into(), time(0));
-        let errors =
-            |memory: &Memory, at| report(&policy(), &[], memory, &Decision::default(), time(at)).errors;
+        let errors = |memory: &Memory, at| {
+            report(&policy(), &Attempts::default(), memory, &Decision::default(), time(at)).errors
+        };
         assert_eq!(errors(&memory, 0), ["there is no such queue"]);
         assert_eq!(memory.paused(&Subject::Receive, time(300)), None, "the next receive is under way");
         assert_eq!(errors(&memory, 300), ["there is no such queue"]);

@@ -6,6 +6,7 @@
 
 use super::{
     attempt::{Attempt, Phase},
+    attempts::Attempts,
     outcome,
 };
 use crate::{kinds, packed::Packed};
@@ -26,8 +27,7 @@ const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 /// The Jobs of one platform. What did not change is not read again: there are thousands.
 #[derive(Debug, Default)]
 pub struct View {
-    /// In the order of their names.
-    attempts: Vec<Attempt>,
+    attempts: Attempts,
     /// What is to be read again.
     changed: Changed,
     written: HashMap<String, (Job, Timestamp)>,
@@ -120,8 +120,7 @@ impl View {
         let names = match std::mem::replace(&mut self.changed, Changed::Named(BTreeSet::new())) {
             Changed::Named(names) => names,
             Changed::All => {
-                let known = self.attempts.iter().map(|attempt| &attempt.name);
-                jobs.keys().chain(self.written.keys()).chain(known).cloned().collect()
+                jobs.keys().chain(self.written.keys()).chain(self.attempts.names()).cloned().collect()
             }
         };
         for name in names {
@@ -141,13 +140,10 @@ impl View {
                 let is_told = self.told.contains_key(&name) || outcome::tell(&pods);
                 Some((Attempt::read(job, &pods)?, is_told))
             });
-            let place = self.place(&name);
             let Some((mut attempt, is_told)) = attempt else {
                 self.silent.remove(&name);
                 self.told.remove(&name);
-                if let Ok(place) = place {
-                    self.attempts.remove(place);
-                }
+                self.attempts.remove(&name);
                 continue;
             };
             if is_silent(&attempt) && !is_told {
@@ -156,28 +152,14 @@ impl View {
             } else {
                 self.silent.remove(&name);
             }
-            match place {
-                Ok(place) => self.attempts[place] = attempt,
-                Err(place) => self.attempts.insert(place, attempt),
-            }
+            self.attempts.insert(attempt);
         }
     }
 
     /// The Jobs.
     #[must_use]
-    pub fn attempts(&self) -> &[Attempt] {
+    pub fn attempts(&self) -> &Attempts {
         &self.attempts
-    }
-
-    /// One of them.
-    #[must_use]
-    pub fn get(&self, name: &str) -> Option<&Attempt> {
-        self.place(name).ok().map(|place| &self.attempts[place])
-    }
-
-    /// Where a Job is, or belongs.
-    fn place(&self, name: &str) -> Result<usize, usize> {
-        self.attempts.binary_search_by(|attempt| attempt.name.as_str().cmp(name))
     }
 }
 
@@ -223,6 +205,13 @@ mod tests {
         .unwrap()
     }
 
+    fn only(view: &View) -> &Attempt {
+        let mut names = view.attempts().names();
+        let only = names.next().and_then(|name| view.attempts().get(name)).unwrap();
+        assert_eq!(names.next(), None);
+        only
+    }
+
     fn watched(job: Job) -> BTreeMap<String, Arc<Packed<Job>>> {
         BTreeMap::from([(job.name_any(), Arc::new(Packed::new(&job)))])
     }
@@ -233,12 +222,12 @@ mod tests {
         let none = BTreeMap::new();
         view.wrote(job("12", true), tests::time(0));
         view.refresh("platform", &watched(job("11", false)), &none, tests::time(0));
-        assert!(view.attempts()[0].settled.is_some());
+        assert!(only(&view).settled.is_some());
         assert_eq!(view.doubtful(tests::time(60)).len(), 1);
         let seen = job("13", false);
         view.changed(seen.name_any());
         view.refresh("platform", &watched(seen), &none, tests::time(0));
-        assert!(view.attempts()[0].settled.is_none());
+        assert!(only(&view).settled.is_none());
         assert!(view.doubtful(tests::time(60)).is_empty());
     }
 
@@ -246,7 +235,7 @@ mod tests {
     fn jobs_of_an_earlier_platform_of_that_name_are_not_taken_for_ours() {
         let mut view = View::default();
         view.refresh("another", &watched(job("12", false)), &BTreeMap::new(), tests::time(0));
-        assert!(view.attempts().is_empty());
+        assert!(view.attempts().names().next().is_none());
     }
 
     #[test]
@@ -256,10 +245,10 @@ mod tests {
         let made = job("12", false);
         view.wrote(made.clone(), tests::time(0));
         view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
-        assert_eq!(view.attempts().len(), 1);
+        assert_eq!(view.attempts().names().count(), 1);
         view.forget(&made.name_any());
         view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
-        assert!(view.attempts().is_empty());
+        assert!(view.attempts().names().next().is_none());
     }
 
     #[test]
@@ -268,14 +257,14 @@ mod tests {
         view.refresh("platform", &watched(job("11", false)), &none, tests::time(0));
         let settled = job("12", true);
         view.refresh("platform", &watched(settled.clone()), &none, tests::time(0));
-        assert!(view.attempts()[0].settled.is_none());
+        assert!(only(&view).settled.is_none());
         view.changed("another".to_owned());
         view.changed(settled.name_any());
         view.refresh("platform", &watched(settled.clone()), &none, tests::time(0));
-        assert!(view.attempts()[0].settled.is_some());
+        assert!(only(&view).settled.is_some());
         view.changed(settled.name_any());
         view.refresh("platform", &BTreeMap::new(), &none, tests::time(0));
-        assert!(view.attempts().is_empty());
+        assert!(view.attempts().names().next().is_none());
     }
 
     /// Pods are by the name of their Job; one Job's name may begin as another's.
@@ -311,14 +300,14 @@ mod tests {
             let (mut view, none) = (View::default(), BTreeMap::new());
             let (jobs, name) = (watched(failed.clone()), failed.name_any());
             view.refresh("platform", &jobs, &none, tests::time(0));
-            assert_eq!(view.attempts()[0].phase, Phase::Running);
+            assert_eq!(only(&view).phase, Phase::Running);
             assert_eq!(view.silent(tests::time(0)), std::slice::from_ref(&name));
             view.ask_later(&name, tests::time(0));
             assert!(view.silent(tests::time(1)).is_empty());
             assert_eq!(view.next_doubt(), Some(tests::time(5)));
             view.tell(&name, pods);
             view.refresh("platform", &jobs, &none, tests::time(6));
-            let phase = view.attempts()[0].phase.clone();
+            let phase = only(&view).phase.clone();
             assert!(matches!(phase, Phase::Failed { failure, .. } if failure.permanent == permanent));
             assert!(view.next_doubt().is_none());
         }

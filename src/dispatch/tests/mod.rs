@@ -5,6 +5,7 @@ mod scenes;
 
 use super::{
     attempt::{Attempt, Failure, Held, Phase, Ticket, WorkKey},
+    attempts::Attempts,
     memory::Received,
     message::{Places, Request},
     policy::Policy,
@@ -88,6 +89,10 @@ pub fn attempt(work: &str, number: u32, created_at: Timestamp) -> Attempt {
         deleting: false,
         ghost: false,
     }
+}
+
+pub fn all(attempts: &[Attempt]) -> Attempts {
+    attempts.iter().cloned().collect()
 }
 
 pub fn failed(attempt: Attempt, reason: Reason, permanent: bool, at: Timestamp) -> Attempt {

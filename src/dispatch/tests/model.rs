@@ -7,6 +7,7 @@
 use super::{QUEUE, VISIBILITY, body, key, policy, time};
 use crate::dispatch::{
     attempt::{Attempt, Failure, Held, Phase, Settlement, WorkKey},
+    attempts::Attempts,
     decide::decide,
     memory::{MAX_HOLD, Memory, Received},
     policy::Policy,
@@ -269,7 +270,7 @@ impl World {
         made
     }
 
-    fn attempts(&self) -> Vec<Attempt> {
+    fn attempts(&self) -> Attempts {
         self.jobs.values().map(|(job, _)| job.clone()).collect()
     }
 

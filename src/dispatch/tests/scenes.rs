@@ -1,14 +1,14 @@
 //! Scenes: one situation each, and the step that follows.
 
-use super::{VISIBILITY, attempt, body, failed, held, key, policy, received, succeeded, time};
+use super::{VISIBILITY, all, attempt, body, failed, held, key, policy, received, succeeded, time};
 use crate::dispatch::{
     attempt::Phase,
     attempt::{Attempt, MAX_HELD, Settlement, Trouble},
-    decide::{Decision, decide},
+    decide::{self, Decision},
     inbound::attribute,
     memory::{Lease, MAX_HOLD, Memory, Received},
     policy::Policy,
-    report::report,
+    report::{self, Report},
     step::{Done, Step, StepError},
 };
 use contract::{Outcome, Reason};
@@ -17,11 +17,17 @@ use std::collections::BTreeMap;
 
 /// A dispatcher that has seen these Jobs since `since`.
 fn seen(attempts: &[Attempt], since: Timestamp) -> Memory {
-    let mut attempts = attempts.to_vec();
-    attempts.sort_by(|one, other| one.name.cmp(&other.name));
     let mut memory = Memory::default();
-    memory.observe(&attempts, &policy(), since);
+    memory.observe(&all(attempts), &policy(), since);
     memory
+}
+
+fn decide(policy: &Policy, attempts: &[Attempt], memory: &Memory, now: Timestamp) -> Decision {
+    decide::decide(policy, &all(attempts), memory, now)
+}
+
+fn report(attempts: &[Attempt], memory: &Memory, decision: &Decision, now: Timestamp) -> Report {
+    report::report(&policy(), &all(attempts), memory, decision, now)
 }
 
 /// Takes messages, and decides.
@@ -170,7 +176,7 @@ fn a_heartbeat_never_reaches_beyond_twelve_hours() {
     assert!(names(&decision.steps).contains(&"extend 1 for 25 s".into()));
     memory.leases.insert("m-a".into(), Lease::Until(last));
     assert!(!names(&decide(&policy(), &jobs, &memory, near).steps).iter().any(|it| it.starts_with("extend")));
-    memory.observe(&jobs, &policy(), last);
+    memory.observe(&all(&jobs), &policy(), last);
     assert_eq!(memory.lease("m-a"), Some(Lease::Lapsed));
 }
 
@@ -251,11 +257,11 @@ fn a_redrive_that_overtakes_the_settlement_waits_for_it() {
 fn a_job_that_someone_deletes_is_a_failed_attempt() {
     let jobs = [attempt("a", 1, time(0))];
     let mut memory = seen(&jobs, time(0));
-    memory.observe(&[], &policy(), time(5));
+    memory.observe(&all(&[]), &policy(), time(5));
     assert_eq!(names(&play(&policy(), &[], &mut memory, time(5))), ["announce Retrying"]);
     let steps = decide(&policy(), &[], &memory, time(20)).steps;
     assert!(names(&steps).contains(&"create 2".to_owned()));
-    let told = report(&policy(), &[], &memory, &Decision::default(), time(0));
+    let told = report(&[], &memory, &Decision::default(), time(0));
     assert_eq!(told.failures[0].why.reason, Reason::JobDeleted);
 }
 
@@ -332,7 +338,7 @@ fn a_platform_that_is_deleted_lets_jobs_end_and_gives_the_rest_back() {
     let steps = names(&play(&draining, &jobs[..1], &mut memory, time(100)));
     assert!(steps.contains(&"remove".to_owned()), "{steps:?}");
     assert!(steps.contains(&"return for 0 s".to_owned()), "{steps:?}");
-    memory.observe(&[], &policy(), time(101));
+    memory.observe(&all(&[]), &policy(), time(101));
     assert!(decide(&draining, &[], &memory, time(101)).drained);
 }
 
@@ -352,10 +358,17 @@ fn a_job_of_which_nothing_was_heard_keeps_its_slot_for_a_minute() {
     assert!(again.contains(&unanswered[0]), "{again:?}");
     assert_eq!(names(&again), ["create 1", "return for 0 s"]);
     // Its message is visible again, and none is received for the slot that it has.
-    memory.observe(&[], &policy, time(89));
+    memory.observe(&all(&[]), &policy, time(89));
     let alone = Memory { inbox: Vec::new(), ..memory.clone() };
     assert_eq!(decide(&policy, &[], &alone, time(89)).receive, 0);
-    memory.observe(&[], &policy, time(90));
+    let an_outage = ["a", "b", "c", "d", "e"].map(|work| Attempt {
+        settled: Some(Settlement::DeadLettered),
+        ..failed(attempt(work, 1, time(0)), Reason::Storage, false, time(88))
+    });
+    for jobs in [&[][..], &an_outage] {
+        assert_eq!(decide(&policy, jobs, &alone, time(89)).wake, Some(time(90)));
+    }
+    memory.observe(&all(&[]), &policy, time(90));
     memory.receive(vec![received("m-b", "b", time(90))], VISIBILITY, time(90));
     assert_eq!(names(&decide(&policy, &[], &memory, time(90)).steps), ["create 1"]);
 }
@@ -369,7 +382,7 @@ fn what_is_not_understood_is_dead_lettered_without_a_job() {
     assert_eq!(names(&steps), ["dead-letter INVALID_MESSAGE", "announce DeadLettered", "delete 1"]);
     let Step::Announce { event, .. } = &steps[1] else { panic!() };
     assert_eq!((event.data.attempt, event.data.outcome), (0, Outcome::DeadLettered));
-    assert_eq!(report(&policy(), &[], &memory, &Decision::default(), time(0)).failures[0].key, None);
+    assert_eq!(report(&[], &memory, &Decision::default(), time(0)).failures[0].key, None);
 }
 
 #[test]
@@ -398,5 +411,5 @@ fn an_open_breaker_lets_one_probe_through() {
     jobs.push(attempt("x", 1, time(100)));
     let decision = decide(&policy(), &jobs, &seen(&jobs, time(100)), time(100));
     assert_eq!(decision.receive, 0);
-    assert!(report(&policy(), &jobs, &seen(&jobs, time(100)), &decision, time(100)).breaker.is_some());
+    assert!(report(&jobs, &seen(&jobs, time(100)), &decision, time(100)).breaker.is_some());
 }
