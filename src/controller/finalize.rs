@@ -50,7 +50,7 @@ impl Pipeline {
             warn!(on = waiting.on, message = waiting.message, "the deletion is held up");
             return Outcome::Failed.into();
         }
-        Done { outcome: Outcome::Waiting, refresh: look_after }
+        Done { refresh: look_after, ..Outcome::Waiting.into() }
     }
 
     /// Settles what lives outside of the cluster.

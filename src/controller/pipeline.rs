@@ -272,7 +272,7 @@ impl Pipeline {
             let transcoding = observed.transcoding.as_ref().map(|it| it.refresh_after);
             transcoding.into_iter().chain(database).chain(cache).min()
         };
-        Passed::Done(Done { outcome, refresh })
+        Passed::Done(Done { outcome, refresh, changed: applied.changed_anything() })
     }
 
     /// Whether the platform was neither edited nor deleted meanwhile.

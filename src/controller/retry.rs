@@ -7,6 +7,8 @@ use std::{
     hash::{DefaultHasher, Hash, Hasher},
     time::Duration,
 };
+use tokio::time::Instant;
+use tracing::warn;
 
 /// How a reconcile ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,17 +69,24 @@ impl Policy {
     }
 }
 
-/// Remembers failures of each platform by itself, so that none delays another.
+/// Reconciles of a platform that change objects, one right after the other, before it has to rest between them.
+const CHANGES: u32 = 30;
+/// How long it rests then.
+const REST: Duration = Duration::from_secs(2);
+
+/// Remembers failures and changes of each platform by itself, so that none delays another.
 pub struct Retry {
     policy: Policy,
     seed: u64,
     failing: HashMap<PlatformKey, ExponentialBackoff>,
+    /// When all that it changed would have been done, had it rested each time.
+    changing: HashMap<PlatformKey, Instant>,
 }
 
 impl Retry {
     /// Starts without a failure. `seed` decides the jitter.
     pub fn new(policy: Policy, seed: u64) -> Self {
-        Self { policy, seed, failing: HashMap::new() }
+        Self { policy, seed, failing: HashMap::new(), changing: HashMap::new() }
     }
 
     /// In how long the platform is looked at again if nothing triggers it before; `None`: never.
@@ -92,6 +101,7 @@ impl Retry {
             Outcome::Failed | Outcome::Panicked => return Some(self.back_off(platform)),
             Outcome::Deleted => {
                 self.failing.remove(platform);
+                self.changing.remove(platform);
                 return None;
             }
             Outcome::Waiting => self.policy.poll,
@@ -99,6 +109,17 @@ impl Retry {
         };
         self.failing.remove(platform);
         Some(refresh.map_or(calm, |refresh| refresh.min(calm)))
+    }
+
+    /// Until when a platform rests whose objects were changed, if it has to: what is undone each time must not keep the
+    /// API server busy. It is undone where someone else wants it otherwise, or where the platform is gone and its watch
+    /// hangs.
+    pub fn rest(&mut self, platform: &PlatformKey, now: Instant) -> Option<Instant> {
+        let until = self.changing.get(platform).map_or(now, |until| now.max(*until)) + REST;
+        self.changing.insert(platform.clone(), until);
+        let rest = until.duration_since(now).checked_sub(REST * CHANGES).filter(|rest| !rest.is_zero())?;
+        warn!(%platform, ?rest, "its objects were changed again and again, and it rests: does something change them back?");
+        Some(now + rest)
     }
 
     fn back_off(&mut self, platform: &PlatformKey) -> Duration {
@@ -157,6 +178,19 @@ mod tests {
             retry.next(&key("broken"), &Outcome::Panicked, None);
         }
         assert!(retry.next(&key("other"), &Outcome::Failed, None).unwrap().as_secs_f64() <= 2.0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_changes_too_often_rests_and_who_paused_changes_freely_again() {
+        let (mut retry, begun) = (retry(), Instant::now());
+        for _ in 0..CHANGES {
+            assert_eq!(retry.rest(&key("a"), begun), None);
+        }
+        assert_eq!(retry.rest(&key("a"), begun), Some(begun + REST));
+        assert_eq!(retry.rest(&key("a"), begun + REST), Some(begun + 2 * REST));
+        assert_eq!(retry.rest(&key("other"), begun), None);
+        let later = begun + REST * CHANGES * 2;
+        assert_eq!(retry.rest(&key("a"), later), None);
     }
 
     #[test]

@@ -18,11 +18,13 @@ pub struct Done {
     pub outcome: Outcome,
     /// Look again after at most so long, for what no watch tells.
     pub refresh: Option<Duration>,
+    /// Whether it changed objects of the platform, which is a reason to look again.
+    pub changed: bool,
 }
 
 impl From<Outcome> for Done {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, refresh: None }
+        Self { outcome, refresh: None, changed: false }
     }
 }
 
@@ -64,7 +66,9 @@ pub async fn work<F, R>(
             Some(Ok((key, done, took))) = tasks.join_next() => {
                 metrics.reconciled(done.outcome.as_str(), took);
                 let next = retry.next(&key, &done.outcome, done.refresh);
-                queue.finished(&key, next.map(|after| Instant::now() + after));
+                let now = Instant::now();
+                let rest = done.changed.then(|| retry.rest(&key, now)).flatten();
+                queue.finished(&key, next.map(|after| now + after), rest);
             }
             () = tokio::time::sleep_until(next_due.unwrap_or(now)), if next_due.is_some() => {}
         }
@@ -187,6 +191,30 @@ mod tests {
         })
         .await;
         assert_eq!(running.lock().unwrap().1, 2);
+    }
+
+    /// As where someone else changes an object back, or the watch of the platform hangs and its objects are collected as
+    /// garbage.
+    #[tokio::test(start_paused = true)]
+    async fn one_whose_every_change_is_undone_rests_between_them() {
+        let (sender, triggers) = mpsc::unbounded_channel();
+        let (metrics, stop, count) = (Metrics::default(), CancellationToken::new(), Arc::new(Mutex::new(0)));
+        let retry = Retry::new(Policy::new(Duration::from_secs(600)), 1);
+        let contested = PlatformKey::new("ns", "contested");
+        sender.send(contested).unwrap();
+        let counter = Arc::clone(&count);
+        let reconcile = move |key: PlatformKey| {
+            *counter.lock().unwrap() += 1;
+            sender.send(key).unwrap();
+            async { Done { changed: true, ..Outcome::Applied.into() } }
+        };
+        let stopping = async {
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            stop.cancel();
+        };
+        tokio::join!(work(triggers, 1, retry, &metrics, &stop, Duration::from_secs(1), reconcile), stopping);
+        let count = *count.lock().unwrap();
+        assert!((55..=65).contains(&count), "{count} in a minute");
     }
 
     #[tokio::test(start_paused = true)]
