@@ -21,6 +21,7 @@ use kube::{
 };
 use std::{future::Future, pin::pin, time::Duration};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
 /// How long a lease lasts and how it is renewed.
@@ -107,14 +108,15 @@ impl Candidate {
         }
     }
 
-    /// Waits until this candidate leads.
-    pub async fn elected(&self) -> Leadership {
+    /// Waits until this candidate leads; `None`: it was told to stop before. A request for the lease that is on its way is
+    /// waited for whatever happens: what it takes, nobody else would give up.
+    pub async fn elected(&self, stop: &CancellationToken) -> Option<Leadership> {
         let mut records = pin!(self.records());
         let mut seen: Option<(Option<Lease>, Instant)> = None;
         let mut not_before = Instant::now();
         loop {
             let claim = seen.as_ref().map(|(record, at)| self.claim(record.as_ref(), *at));
-            let attempt = async {
+            let due = async {
                 match claim {
                     Some(Claim::Now) => sleep_until(not_before).await,
                     Some(Claim::At(lapse)) => sleep_until(lapse.max(not_before)).await,
@@ -123,18 +125,19 @@ impl Candidate {
             };
             tokio::select! {
                 biased;
+                () = stop.cancelled() => return None,
                 Some(record) = records.next() => {
                     // Only a renewal or a change of holder counts; an annotation does not prolong a lease.
                     let changed = seen.as_ref().is_none_or(|(old, _)| spec(old.as_ref()) != spec(record.as_ref()));
                     let at = match &seen { Some((_, at)) if !changed => *at, _ => Instant::now() };
                     seen = Some((record, at));
                 }
-                () = attempt => {
+                () = due => {
                     let record = seen.as_ref().and_then(|(record, _)| record.as_ref());
                     match self.take(record).await {
                         Ok(leadership) => {
                             info!(identity = %self.identity, lease = %self.name, "leads");
-                            return leadership;
+                            return Some(leadership);
                         }
                         Err(error) => debug!(%error, "could not take the lease"),
                     }

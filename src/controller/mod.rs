@@ -124,10 +124,7 @@ impl Controller {
         let candidate =
             Candidate::new(client.clone(), lease_namespace, lease_name, identity, *timing, *clock);
         while !stop.is_cancelled() {
-            let leadership = tokio::select! {
-                leadership = candidate.elected() => leadership,
-                () = stop.cancelled() => return,
-            };
+            let Some(leadership) = candidate.elected(stop).await else { return };
             metrics.leads(true);
             let ended = self.lead(&candidate, leadership, stop).await;
             metrics.leads(false);

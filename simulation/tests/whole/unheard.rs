@@ -2,7 +2,10 @@
 
 use crate::world::World;
 use rstest::rstest;
-use simulation::aws::fault::{Effect, Injection};
+use simulation::{
+    aws::fault::{Effect, Injection},
+    kubernetes::{Effect as Reply, resource::LEASES},
+};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -78,4 +81,23 @@ async fn the_lead_of_one_that_died_lapses_a_second_time_where_it_may_have_sent_a
     world.until("it leads", |world| world.leader() == "first").await;
     let took = time_to_hand_over(&world).await;
     assert_eq!(took > Duration::from_secs(10), lapses, "{took:?}");
+}
+
+/// It may be told to end before it hears that it leads, and its watch may show the lease before the reply comes.
+#[rstest]
+#[case::at_once(Duration::ZERO)]
+#[case::later(Duration::from_secs(20))]
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_taken_is_handed_over_though_the_reply_was_late(#[case] ends_after: Duration) {
+    let world = World::new(None);
+    let mut is_first = true;
+    world.cluster.set_fault(move |request| {
+        let is_taken = request.resource == LEASES && request.verb.writes();
+        (is_taken && std::mem::take(&mut is_first)).then_some(Reply::LateReply(Duration::from_secs(3)))
+    });
+    world.apply(SPEC);
+    world.until("it took the lease", |world| world.leader() == "first").await;
+    tokio::time::sleep(ends_after).await;
+    let took = time_to_hand_over(&world).await;
+    assert!(took < Duration::from_secs(10), "{took:?}");
 }
