@@ -83,12 +83,9 @@ async fn the_lead_of_one_that_died_lapses_a_second_time_where_it_may_have_sent_a
     assert_eq!(took > Duration::from_secs(10), lapses, "{took:?}");
 }
 
-/// It may be told to end before it hears that it leads, and its watch may show the lease before the reply comes.
-#[rstest]
-#[case::at_once(Duration::ZERO)]
-#[case::later(Duration::from_secs(20))]
+/// It may be told to end before it hears that it leads.
 #[tokio::test(start_paused = true)]
-async fn a_lease_that_was_taken_is_handed_over_though_the_reply_was_late(#[case] ends_after: Duration) {
+async fn a_lease_that_was_taken_is_handed_over_though_the_reply_was_late() {
     let world = World::new(None);
     let mut is_first = true;
     world.cluster.set_fault(move |request| {
@@ -97,7 +94,6 @@ async fn a_lease_that_was_taken_is_handed_over_though_the_reply_was_late(#[case]
     });
     world.apply(SPEC);
     world.until("it took the lease", |world| world.leader() == "first").await;
-    tokio::time::sleep(ends_after).await;
     let took = time_to_hand_over(&world).await;
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
