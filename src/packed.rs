@@ -1,22 +1,22 @@
-//! Objects at rest: their JSON instead of their trees, which take several times the memory.
+//! What is at rest: its JSON instead of its tree, which takes several times the memory.
 
 use serde::{Serialize, de::DeserializeOwned};
 use std::{fmt, marker::PhantomData};
 
-/// An object that is kept for long and looked at now and then. Equal where its JSON is.
+/// Something that is kept for long and looked at now and then. Equal where its JSON is.
 pub struct Packed<T> {
     json: Box<[u8]>,
     object: PhantomData<fn() -> T>,
 }
 
 impl<T: Serialize + DeserializeOwned> Packed<T> {
-    /// Packs an object of Kubernetes.
+    /// Packs it.
     pub fn new(object: &T) -> Self {
-        let json = serde_json::to_vec(object).expect("types of Kubernetes serialise").into();
+        let json = serde_json::to_vec(object).expect("what is kept serialises").into();
         Self { json, object: PhantomData }
     }
 
-    /// The object.
+    /// What was packed.
     pub fn unpack(&self) -> T {
         serde_json::from_slice(&self.json).expect("what was serialised from the type is one")
     }

@@ -5,21 +5,35 @@
 use crate::{
     api::{ConditionReason, ConditionType, FinishedDrill, StreamingPlatform, StreamingPlatformStatus, names},
     apply::cluster::{Applied, names_of},
+    kinds::PlatformKey,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{
     Client, Resource,
     runtime::events::{Event, EventType, Recorder, Reporter},
 };
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+use tokio::time::Instant;
 use tracing::debug;
+
+/// Within this, an event that comes again is counted in the first one; the same as kube's recorder keeps.
+const SERIES: Duration = Duration::from_secs(6 * 60);
 
 /// Longest note that the API server takes, in bytes.
 const NOTE: usize = 1024;
 
 /// Publishes events.
-#[derive(Clone)]
+///
+/// A recorder keeps what it published, as large as it is, and forgets only while it publishes. So each platform has one of
+/// its own, and only as long as something is told of it.
 pub struct Events {
-    recorder: Recorder,
+    client: Client,
+    reporter: Reporter,
+    recorders: Mutex<HashMap<PlatformKey, (Recorder, Instant)>>,
 }
 
 /// An event before it is published.
@@ -40,11 +54,16 @@ impl Events {
     pub fn new(client: Client, identity: &str) -> Self {
         let reporter =
             Reporter { controller: names::FIELD_MANAGER.into(), instance: Some(identity.to_owned()) };
-        Self { recorder: Recorder::new(client, reporter) }
+        Self { client, reporter, recorders: Mutex::default() }
     }
 
     /// Publishes `notices` about `platform`. An event that can't be written is no reason to fail.
-    pub async fn publish(&self, platform: &StreamingPlatform, notices: Vec<Notice>) {
+    pub async fn publish(&self, key: &PlatformKey, platform: &StreamingPlatform, notices: Vec<Notice>) {
+        if notices.is_empty() {
+            self.forget_old(key);
+            return;
+        }
+        let recorder = self.recorder(key);
         for Notice { warning, reason, action, note } in notices {
             let event = Event {
                 type_: if warning { EventType::Warning } else { EventType::Normal },
@@ -53,10 +72,36 @@ impl Events {
                 action: action.into(),
                 secondary: None,
             };
-            if let Err(error) = self.recorder.publish(&event, &platform.object_ref(&())).await {
+            if let Err(error) = recorder.publish(&event, &platform.object_ref(&())).await {
                 debug!(%error, "an event was not written");
             }
         }
+    }
+
+    /// Forgets a platform that is gone.
+    pub fn forget(&self, key: &PlatformKey) {
+        self.recorders().remove(key);
+    }
+
+    fn recorder(&self, key: &PlatformKey) -> Recorder {
+        let new = || Recorder::new(self.client.clone(), self.reporter.clone());
+        let mut recorders = self.recorders();
+        let (recorder, used) = recorders.entry(key.clone()).or_insert_with(|| (new(), Instant::now()));
+        *used = Instant::now();
+        recorder.clone()
+    }
+
+    /// There is nothing to tell of a platform: what was told long ago is forgotten.
+    fn forget_old(&self, key: &PlatformKey) {
+        let mut recorders = self.recorders();
+        if recorders.get(key).is_some_and(|(_, used)| used.elapsed() >= SERIES) {
+            recorders.remove(key);
+        }
+    }
+
+    fn recorders(&self) -> MutexGuard<'_, HashMap<PlatformKey, (Recorder, Instant)>> {
+        // Entries are replaced as a whole, so that a panic elsewhere leaves nothing half done.
+        self.recorders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -151,7 +196,9 @@ fn truncated(mut note: String) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::api::StreamingPlatformSpec;
     use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+    use kube::client::Body;
 
     fn status(conditions: &[(ConditionType, &str, ConditionReason)]) -> StreamingPlatformStatus {
         let conditions = conditions.iter().map(|(kind, status, reason)| Condition {
@@ -167,6 +214,21 @@ mod tests {
 
     fn reasons(before: &StreamingPlatformStatus, after: &StreamingPlatformStatus) -> Vec<(bool, String)> {
         of_transitions(before, after).into_iter().map(|n| (n.warning, n.reason)).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_told_is_kept_only_for_so_long() {
+        let refused = |_: http::Request<Body>| async { Err::<http::Response<Body>, _>("nowhere") };
+        let events = Events::new(Client::new(tower::service_fn(refused), "default"), "a");
+        let key = PlatformKey::new("media", "tv");
+        let platform = StreamingPlatform::new("tv", StreamingPlatformSpec::default());
+        let notice = Notice { warning: false, reason: "Ready".into(), action: "Reconcile", note: "".into() };
+        events.publish(&key, &platform, vec![notice]).await;
+        events.publish(&key, &platform, Vec::new()).await;
+        assert_eq!(events.recorders().len(), 1, "it may come again");
+        tokio::time::advance(SERIES).await;
+        events.publish(&key, &platform, Vec::new()).await;
+        assert_eq!(events.recorders().len(), 0);
     }
 
     #[test]

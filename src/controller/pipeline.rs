@@ -328,7 +328,7 @@ impl Pipeline {
                 }
             }
         }
-        self.events.publish(resource, notices).await;
+        self.events.publish(key, resource, notices).await;
         written
     }
 
@@ -386,6 +386,7 @@ impl Pipeline {
         self.database.forget(key);
         self.cache.forget(key);
         self.applier.forget(key);
+        self.events.forget(key);
         self.metrics.restore_drill(key, None);
         if let Some(memory) = self.memory().remove(key) {
             self.metrics.load(memory.load, Load::default());

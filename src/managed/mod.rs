@@ -13,6 +13,7 @@ pub mod sqs;
 
 use crate::api::DataStatus;
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -82,7 +83,7 @@ impl fmt::Display for Effect {
 }
 
 /// The value of a setting.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Value {
     /// Text.
     Text(String),

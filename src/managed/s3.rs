@@ -2,6 +2,7 @@
 
 use super::{Effect, Setting, Settings, Value, difference};
 use crate::{plan::managed::missing_tags, platform::ManagedBucket};
+use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -19,7 +20,7 @@ pub const SSE_S3: &str = "AES256";
 pub const SSE_KMS: &str = "aws:kms";
 
 /// Settings of a bucket. The order is that of the table in the docs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum BucketSetting {
     /// Whether all four blocks of public access are on.
     PublicAccessBlock,
@@ -182,7 +183,7 @@ impl Setting for BucketSetting {
 }
 
 /// A bucket as S3 describes it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Bucket {
     /// Its name.
     pub name: String,
@@ -203,7 +204,7 @@ impl Bucket {
 }
 
 /// A queue that a bucket tells of its objects.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notification {
     /// The entry's id.
     pub id: String,

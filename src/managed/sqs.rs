@@ -7,6 +7,7 @@ use crate::{
     plan::managed::missing_tags,
     platform::{Queue as Wanted, Transcoding},
 };
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use std::{collections::BTreeMap, fmt};
 
@@ -19,7 +20,7 @@ pub const MAX_RECEIVE_COUNT: i64 = 1000;
 pub const STATEMENT: &str = "StreamingOperatorS3";
 
 /// Settings of a queue. The order is that of the table in the docs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum QueueSetting {
     /// Seconds that a received message stays hidden.
     VisibilityTimeout,
@@ -88,7 +89,7 @@ impl Setting for QueueSetting {
 }
 
 /// A queue as SQS describes it.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Queue {
     /// Its URL.
     pub url: String,

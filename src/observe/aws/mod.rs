@@ -22,10 +22,13 @@ use crate::{
         s3::{Bucket, Call as BucketCall, Notification},
         sqs::Queue as SeenQueue,
     },
+    packed::Packed,
     plan::call::Call,
     platform::{self, Credentials, Platform, Queue, Transcoding as Wanted},
 };
 use kube::ResourceExt;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -49,7 +52,7 @@ pub const DEAD_LETTER_QUEUE: &str = "dead-letter";
 pub const EVENTS_QUEUE: &str = "events";
 
 /// The queue, its dead-letter and events queues and the buckets of one platform.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Transcoding {
     /// URL of the queue that work arrives on; none: it is not there yet.
     pub queue_url: Option<String>,
@@ -66,10 +69,13 @@ pub struct Transcoding {
     /// Where outputs go.
     pub output: Option<Bucket>,
     /// Buckets that the status named before: they were there once, and may have held data.
+    #[serde(skip)]
     pub seen_buckets: BTreeSet<String>,
     /// Why AWS could not be observed now; what is here then is what was last seen.
+    #[serde(skip)]
     pub failure: Option<Failure>,
     /// When to look again.
+    #[serde(skip)]
     pub refresh_after: Duration,
 }
 
@@ -95,11 +101,11 @@ pub struct Observer {
 struct Seen {
     uid: String,
     account: Account,
-    /// For what it was read.
-    wanted: (Option<platform::Aws>, Wanted),
+    /// Hash of what it was read for.
+    wanted: [u8; 32],
     /// Of what the settings are.
     addresses: [Address; Part::ALL.len()],
-    transcoding: Transcoding,
+    transcoding: Packed<Transcoding>,
     /// What was changed since it was read, or could not be read.
     stale: BTreeSet<Part>,
     /// Since when settings are believed.
@@ -249,8 +255,9 @@ impl Observer {
         let key = PlatformKey::new(&platform.namespace, platform.name.as_str());
         let uid = resource.uid().unwrap_or_default();
         let addresses = Part::ALL.map(|part| part.address(platform, wanted));
-        let wanted = (platform.aws.clone(), wanted.clone());
+        let wanted = Sha256::digest(format!("{:?}", (&platform.aws, wanted))).into();
         let before = self.memory().remove(&key).filter(|seen| seen.uid == uid);
+        let mut transcoding = before.as_ref().map(|seen| seen.transcoding.unpack()).unwrap_or_default();
         let now = Instant::now();
         let (seen, failure) = match account {
             Err(failure) => (before, Some(failure.clone())),
@@ -258,9 +265,9 @@ impl Observer {
                 let mut seen = before.unwrap_or_else(|| Seen {
                     uid: uid.clone(),
                     account: account.clone(),
-                    wanted: wanted.clone(),
+                    wanted,
                     addresses: addresses.clone(),
-                    transcoding: Transcoding::default(),
+                    transcoding: Packed::new(&transcoding),
                     stale: Part::ALL.into(),
                     settings_at: now,
                     depth_at: now,
@@ -274,18 +281,18 @@ impl Observer {
                     (seen.wanted, seen.addresses) = (wanted, addresses);
                     seen.stale = Part::ALL.into();
                 }
-                seen.stale.extend(Part::ALL.into_iter().filter(|part| !part.is_there(&seen.transcoding)));
-                let failure = settings(account, &mut seen).await;
-                let depth_failure = refresh_depth(account, &mut seen, busy).await;
+                seen.stale.extend(Part::ALL.into_iter().filter(|part| !part.is_there(&transcoding)));
+                let failure = settings(account, &mut seen, &mut transcoding).await;
+                let depth_failure = refresh_depth(account, &mut seen, &mut transcoding, busy).await;
                 let failure = failure.or(depth_failure);
+                seen.transcoding = Packed::new(&transcoding);
                 (Some(seen), failure)
             }
         };
-        let mut transcoding = seen.as_ref().map(|seen| seen.transcoding.clone()).unwrap_or_default();
-        transcoding.failure = failure;
         if let Some(seen) = seen {
             self.memory().insert(key, seen);
         }
+        transcoding.failure = failure;
         transcoding.seen_buckets = seen_buckets(resource);
         transcoding.refresh_after = if busy { BUSY } else { IDLE };
         Some(transcoding)
@@ -333,7 +340,7 @@ fn seen_buckets(resource: &StreamingPlatform) -> BTreeSet<String> {
 
 /// Reads what is stale. What can't be read stays as it was, and why is told: trouble with a bucket is no reason to
 /// leave a queue alone.
-async fn settings(account: &Account, seen: &mut Seen) -> Option<Failure> {
+async fn settings(account: &Account, seen: &mut Seen, transcoding: &mut Transcoding) -> Option<Failure> {
     let now = Instant::now();
     if seen.stale.contains(&Part::Input) {
         seen.stale.remove(&Part::Notifications);
@@ -350,7 +357,7 @@ async fn settings(account: &Account, seen: &mut Seen) -> Option<Failure> {
             Ok(read) => {
                 done.insert(part);
                 seen.stale.remove(&part);
-                seen.transcoding.put(read);
+                transcoding.put(read);
             }
             Err(message) => {
                 failures.entry(part.is_bucket()).or_insert(message);
@@ -387,23 +394,28 @@ impl Transcoding {
 }
 
 /// Reads only how much is on the queues. One that is gone is looked for anew the next time.
-async fn refresh_depth(account: &Account, seen: &mut Seen, busy: bool) -> Option<Failure> {
+async fn refresh_depth(
+    account: &Account,
+    seen: &mut Seen,
+    transcoding: &mut Transcoding,
+    busy: bool,
+) -> Option<Failure> {
     // A little less, so that a reconcile which comes for it at this interval finds it due.
     let interval = if busy { BUSY } else { IDLE };
     if seen.depth_at.elapsed() + Duration::from_secs(1) < interval {
         return None;
     }
     let url = |queue: &Option<SeenQueue>| queue.as_ref().map(|it| it.url.clone());
-    let work = url(&seen.transcoding.queue)?;
-    let dead_letter = url(&seen.transcoding.dead_letter)?;
+    let work = url(&transcoding.queue)?;
+    let dead_letter = url(&transcoding.dead_letter)?;
     match tokio::try_join!(sqs::depth(account, &work), sqs::depth(account, &dead_letter)) {
         Ok((work, dead_letter)) => {
-            set_depth(&mut seen.transcoding.queue, work);
-            set_depth(&mut seen.transcoding.dead_letter, dead_letter);
+            set_depth(&mut transcoding.queue, work);
+            set_depth(&mut transcoding.dead_letter, dead_letter);
         }
         Err(message) => return Some(Failure { credentials: false, message }),
     }
-    seen.transcoding.queue_url = seen.transcoding.queue.as_ref().map(|queue| queue.url.clone());
+    transcoding.queue_url = transcoding.queue.as_ref().map(|queue| queue.url.clone());
     seen.depth_at = Instant::now();
     None
 }
