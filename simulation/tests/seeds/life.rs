@@ -69,6 +69,13 @@ pub async fn live(seed: u64) -> Report {
             world.apply(platform, spec);
         }
     }
+    for (platform, spec) in script.mended.iter().enumerate() {
+        if let Some(spec) = spec
+            && world.platform(platform).is_some()
+        {
+            world.apply(platform, spec);
+        }
+    }
     let calm = Instant::now();
     wait_until(&world, calm + LINGERS).await;
     let mut report = Report::default();

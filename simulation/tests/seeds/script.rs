@@ -159,6 +159,8 @@ pub struct Script {
     pub resync: Duration,
     /// What the users ask for in the end; none: the platform is deleted.
     pub last: Vec<Option<Value>>,
+    /// What the user of a platform that was deleted applies where a mistake, made since, holds the deletion up.
+    pub mended: Vec<Option<Value>>,
 }
 
 /// Names of platforms.
@@ -326,7 +328,9 @@ impl Script {
         }
         acts.sort_by_key(|(at, _)| *at);
         let last = all.iter().map(|it| it.is_there.then(|| it.wish.mended().spec())).collect();
-        Self { acts, platforms, replicas, kubernetes, aws, calm, resync, last }
+        let errs = |it: &&Platform| !it.is_there && it.wish.mistake.is_some();
+        let mended = all.iter().map(|it| Some(it).filter(errs).map(|it| it.wish.mended().spec())).collect();
+        Self { acts, platforms, replicas, kubernetes, aws, calm, resync, last, mended }
     }
 }
 
