@@ -72,5 +72,5 @@ bench-plot: ## draw docs/images/cost.svg from bench/scale/results.csv
 	@e2e/bench-scale.sh plot
 
 bench-transcode: ## a ladder, against one bare ffmpeg process
-	@cargo build --quiet --locked --workspace --bin transcoder
-	@bench/transcode/run.py --transcoder $${CARGO_TARGET_DIR:-target}/debug/transcoder
+	@cargo build --release --quiet --locked --workspace --bin transcoder
+	@bench/transcode/run.py --transcoder $${CARGO_TARGET_DIR:-target}/release/transcoder

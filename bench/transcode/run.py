@@ -2,7 +2,7 @@
 """Compares the transcoder with one bare ffmpeg process that encodes the same ladder.
 
     cargo build -p transcoder
-    bench/transcode/run.py --transcoder target/debug/transcoder
+    bench/transcode/run.py --transcoder target/release/transcoder
 
 Both take turns on the same clip, and in going first. Fails where the ladder (probe to last segment) takes more
 than 1.10 times what the bare process takes, or all else more than 5 % of the ladder and two seconds.
@@ -80,7 +80,7 @@ def transcoder(program, clip, folder, scratch):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transcoder", default="target/debug/transcoder", help="the program")
+    parser.add_argument("--transcoder", default="target/release/transcoder", help="the program")
     parser.add_argument("--seconds", type=int, default=SHORTEST, help=f"length of the clip, at least {SHORTEST}")
     parser.add_argument("--rounds", type=int, default=3, help="how often each side runs")
     options = parser.parse_args()

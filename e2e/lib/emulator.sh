@@ -34,8 +34,17 @@ emulators_alive() {
 
 emulator_serves() { emulator_alive && curl -fsS "$AWS_ENDPOINT/_ministack/health"; }
 
+# emulator_is_current: the environment's emulator runs, of this version and with the environment's key.
+emulator_is_current() {
+  local proc
+  emulator_alive && proc=/proc/$(cat "$EMULATOR/pid") && [[ $(tr '\0' ' ' <"$proc/cmdline") == "$(ministack_dir)"/* ]] &&
+    grep -qzx "AWS_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY" "$proc/environ"
+}
+
+# emulator_start: starts the environment's emulator unless it runs; another one in its place is ended.
 emulator_start() {
-  emulator_alive && return
+  ! emulator_is_current || return 0
+  emulator_down
   ! curl --silent --output /dev/null --max-time 5 "$AWS_ENDPOINT" ||
     die "$AWS_ENDPOINT is where the emulator will be, and another process answers there"
   mkdir -p "$EMULATOR"
@@ -47,7 +56,7 @@ emulator_start() {
   wait_for 30 "the emulator (log: $LOGS/emulator-$CLUSTER.log)" emulator_serves
 }
 
-# emulator_up: starts the environment's emulator unless it runs.
+# emulator_up: installs the emulator, and starts it.
 emulator_up() {
   build_once "$(ministack_dir)" build_ministack
   emulator_start

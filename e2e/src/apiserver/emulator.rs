@@ -1,7 +1,11 @@
 //! An AWS emulator on loopback, with the clients of a test.
 
 use crate::{
-    kind::{Check, aws::Aws, eventually},
+    kind::{
+        Check,
+        aws::{Aws, SECRET_KEY},
+        eventually,
+    },
     process::{Guard, Program, free_port},
 };
 use anyhow::Result;
@@ -37,6 +41,7 @@ impl Emulator {
         let directory = tempfile::Builder::new().prefix("emulator-").tempdir()?.keep();
         let port = free_port()?;
         let process = Program::new("MINISTACK", "ministack")?
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
             .env("BIND_HOST", "127.0.0.1")
             .env("GATEWAY_PORT", &port.to_string())
             .env("IOT_MTLS_ENABLED", "0")

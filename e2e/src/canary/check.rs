@@ -16,8 +16,8 @@ const ALLOWED: [(&str, &str); 1] = [(
     "an annotation of the Secret itself, where `kubectl apply` keeps what it applied",
 )];
 /// Kinds of places that a run always has: without one, nothing was looked at.
-const KINDS: [&str; 7] =
-    ["object", "log", "metrics", "audit log", "pod log on the node", "arguments", "Event"];
+const KINDS: [&str; 8] =
+    ["object", "log", "metrics", "audit log", "pod log on the node", "arguments", "core", "Event"];
 /// Whose traces there are in a run.
 const TRACED: [&str; 4] = ["streaming-operator", "frontend", "backend", "worker"];
 /// Prints every log of a pod that the node keeps, those of containers before included, each with its path before.
@@ -25,9 +25,10 @@ const NODE_LOGS: &str =
     r##"find /var/log/pods -type f | while read -r file; do echo "#place $file"; cat "$file"; done"##;
 /// Prints the arguments of every process.
 const ARGUMENTS: &str = r##"for file in /proc/[0-9]*/cmdline; do echo "#place $file"; tr '\0' ' ' <"$file"; echo; done 2>/dev/null"##;
-/// Prints every core. Containers write below /var, which is a volume of the node's.
-const CORES: &str = r##"find / /var -xdev -type f \( -name core -o -name 'core.[0-9]*' -o -name '*.core' \) -size +0 |
-  while read -r file; do echo "#place $file"; cat "$file"; done"##;
+/// Prints every core. Containers write below /var, which is a volume of the node's. One is planted there, so that a search
+/// that finds none is known to look.
+const CORES: &str = r##"echo planted >/var/tmp/planted.core; find / /var -xdev -type f \( -name core -o -name 'core.[0-9]*' -o -name '*.core' \) -size +0 |
+  while read -r file; do echo "#place $file"; cat "$file"; done; rm /var/tmp/planted.core"##;
 
 /// What a check looked at and found.
 #[derive(Default)]

@@ -148,3 +148,56 @@ async fn what_is_lost_is_missed() {
     inspector.nothing_lost(&told, &cloud, &Place::default());
     assert_eq!(inspector.broken, ["clip-2 is neither done nor on any queue"]);
 }
+
+#[rstest]
+#[case::failed_as_often_as_it_may(&["Failed", "Failed"], "gave up", "")]
+#[case::without_a_reason(&["Failed", "Failed"], "", "without a reason")]
+#[case::too_early(&["Failed"], "gave up", "was given up too early")]
+#[case::done(&["Failed", "Complete"], "gave up", "is done and dead-lettered")]
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_that_is_wrong_is_seen(
+    #[case] ends: &[&str],
+    #[case] reason: &str,
+    #[case] expected: &str,
+) {
+    let scene = Scene::new();
+    scene.put(PLATFORMS, "tv", json!({"spec": {"transcoding": {"maxConcurrentJobs": 1, "maxAttempts": 2}}}));
+    let mut inspector = Inspector::default();
+    for (attempt, how) in (1..).zip(ends) {
+        scene.job("a", attempt);
+        inspector.look(&scene.cluster);
+        scene.end(&format!("tc-a-{attempt}"), how);
+    }
+    inspector.look(&scene.cluster);
+    if ends.contains(&"Complete") {
+        inspector.done.insert("clip-a".to_owned());
+    }
+    let attributes =
+        [("reason", reason), ("identity", "a")].map(|(name, value)| (name.to_owned(), value.to_owned()));
+    inspector.dead_letter(&attributes.into(), r#"{"key": "clip-a"}"#, &["clip-a".to_owned()].into());
+    let seen = inspector.broken.join("\n");
+    assert!(if expected.is_empty() { seen.is_empty() } else { seen.contains(expected) }, "{seen}");
+}
+
+#[rstest]
+#[case::as_many_as_are_right(10, "")]
+#[case::one_more(11, "11 requests in a minute; at most 10 are right")]
+fn too_many_requests_in_a_minute_are_seen(#[case] in_one: usize, #[case] expected: &str) {
+    let mut inspector = Inspector::default();
+    let minutes = [(0, 10), (60, in_one), (120, 10)];
+    let requests = minutes.into_iter().flat_map(|(at, count)| {
+        std::iter::repeat_n(Timestamp::UNIX_EPOCH + std::time::Duration::from_secs(at), count)
+    });
+    inspector.bounded(requests, 10);
+    assert_eq!(inspector.broken.join("\n"), expected);
+}
+
+/// A Job too many is seen though another one ended before anyone looked.
+#[tokio::test(start_paused = true)]
+async fn a_job_too_many_is_seen_after_it_ended() {
+    let scene = Scene::new();
+    scene.job("a", 1);
+    scene.job("b", 1);
+    scene.end("tc-a-1", "Complete");
+    assert!(scene.seen().contains("2 Jobs at a time, and 1 slots"));
+}

@@ -46,6 +46,8 @@ pub struct Inspector {
     secrets: BTreeSet<String>,
     /// By the label of the identity.
     works: BTreeMap<String, Work>,
+    /// Jobs that did not end, with the UID of their platform.
+    active: BTreeMap<String, String>,
     /// Specs of platforms by UID and generation.
     specs: BTreeMap<(String, i64), Value>,
     /// Slots that specs admit, by UID: since when.
@@ -88,14 +90,14 @@ impl Inspector {
         let changes: Vec<Arc<Change>> = cluster.with(|store, _| store.since(self.seen).cloned().collect());
         for change in changes {
             self.seen = change.revision;
-            self.change(&change, cluster);
+            self.change(&change);
         }
     }
 
-    fn change(&mut self, change: &Change, cluster: &Cluster) {
+    fn change(&mut self, change: &Change) {
         let Change { key, before, after, at, .. } = change;
         if key.resource == JOBS {
-            self.job(key, before.as_deref(), after.as_deref(), *at, cluster);
+            self.job(key, before.as_deref(), after.as_deref(), *at);
         }
         let Some(after) = after else { return };
         match key.resource {
@@ -168,14 +170,7 @@ impl Inspector {
         }
     }
 
-    fn job(
-        &mut self,
-        key: &Key,
-        before: Option<&Value>,
-        after: Option<&Value>,
-        at: Timestamp,
-        cluster: &Cluster,
-    ) {
+    fn job(&mut self, key: &Key, before: Option<&Value>, after: Option<&Value>, at: Timestamp) {
         let Some(job) = after.or(before) else { return };
         let identity = text(job, "/metadata/labels/streamingplatform.dev~1identity").to_owned();
         let work = self.works.entry(identity.clone()).or_default();
@@ -201,7 +196,7 @@ impl Inspector {
             }
             (Some(before), Some(after)) if has_ended(after) && !has_ended(before) => {
                 work.active.remove(&key.name);
-                if has_condition(after, "Complete") {
+                if is_done(after) {
                     work.completed += 1;
                     self.done.extend(clip(after));
                 } else {
@@ -210,15 +205,23 @@ impl Inspector {
             }
             _ => {}
         }
+        match after {
+            Some(after) if !has_ended(after) => {
+                self.active.insert(key.name.clone(), owner(after).to_owned());
+            }
+            _ => {
+                self.active.remove(&key.name);
+            }
+        }
         if before.is_none() && after.is_some() {
-            broken.extend(self.slots_kept(job, at, cluster));
+            broken.extend(self.slots_kept(job, at));
         }
         self.broken.append(&mut broken);
     }
 
     /// No more Jobs than the spec admits, or admitted a short time ago, but for what a leader asked for before it lost
     /// the lead and what arrives when another one has filled the slots (0024).
-    fn slots_kept(&self, made: &Value, at: Timestamp, cluster: &Cluster) -> Option<String> {
+    fn slots_kept(&self, made: &Value, at: Timestamp) -> Option<String> {
         let uid = owner(made);
         let history = self.slots.get(uid)?;
         let ended = history.iter().skip(1).map(|(since, _)| Some(*since)).chain([None]);
@@ -227,13 +230,8 @@ impl Inspector {
             .zip(ended)
             .filter(|(_, until)| until.is_none_or(|until| at.duration_since(until).as_secs() < STALE));
         let most = valid.map(|((_, slots), _)| *slots).max().unwrap_or(0);
-        let active = cluster.with(|store, _| {
-            let jobs = store.all().filter(|(key, _)| key.resource == JOBS);
-            jobs.filter(|(key, job)| {
-                owner(job) == uid && !has_ended(job) && !self.late_jobs.contains(&key.name)
-            })
-            .count()
-        });
+        let counted = self.active.iter().filter(|(job, of)| *of == uid && !self.late_jobs.contains(*job));
+        let active = counted.count();
         (active as u64 > most).then(|| format!("{active} Jobs at a time, and {most} slots"))
     }
 
@@ -269,8 +267,44 @@ impl Inspector {
         self.specs.iter().map(|((uid, _), spec)| (uid.as_str(), spec)).collect()
     }
 
+    /// A dead letter has a reason, and was right to be given up.
+    pub fn dead_letter(
+        &mut self,
+        attributes: &BTreeMap<String, String>,
+        body: &str,
+        told: &BTreeSet<String>,
+    ) {
+        let attribute = |name: &str| {
+            let named = attributes.iter().find(|(key, _)| key.to_lowercase().contains(name));
+            named.map(|(_, value)| value.as_str()).unwrap_or_default()
+        };
+        if attribute("reason").is_empty() {
+            self.broke(format!("a dead letter without a reason: {attributes:?} {body}"));
+        }
+        let Some(clip) = told.iter().find(|clip| body.contains(clip.as_str())) else { return };
+        if self.done.contains(clip) {
+            self.broke(format!("{clip} is done and dead-lettered"));
+        }
+        if !self.may_be_dead(attribute("identity")) {
+            self.broke(format!("{clip} was given up too early: {attributes:?} {body}"));
+        }
+    }
+
+    /// Whatever fails, there are no more requests in a minute than these. Returns how many there were.
+    pub fn bounded(&mut self, requests: impl Iterator<Item = Timestamp>, most: u64) -> u64 {
+        let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
+        for at in requests {
+            *minutes.entry(at.as_second() / 60).or_default() += 1;
+        }
+        let busiest = minutes.into_values().max().unwrap_or(0);
+        if busiest > most {
+            self.broke(format!("{busiest} requests in a minute; at most {most} are right"));
+        }
+        busiest
+    }
+
     /// Whether a dead-lettered work failed as often as it may, or for good.
-    pub fn may_be_dead(&self, identity: &str) -> bool {
+    fn may_be_dead(&self, identity: &str) -> bool {
         self.works.get(identity).is_some_and(|work| {
             work.is_broken || work.is_forgotten || u64::from(work.failed) >= work.attempts
         })
@@ -285,6 +319,11 @@ pub fn servers(region: &Region, uid: &str) -> [(&'static str, Vec<String>); 2] {
         ("database", databases.map(|(name, _)| name.clone()).collect()),
         ("cache", caches.map(|(name, _)| name.clone()).collect()),
     ]
+}
+
+/// Whether a Job is done.
+pub fn is_done(job: &Value) -> bool {
+    has_condition(job, "Complete")
 }
 
 /// Key of the source that a Job is for.

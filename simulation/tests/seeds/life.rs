@@ -100,8 +100,8 @@ pub async fn live(seed: u64) -> Report {
         }
         report.broken.extend(writes(&world, before, in_aws));
         report.broken.extend(ended(&world, &script));
+        dead_letters(&world);
     }
-    report.broken.append(&mut world.inspector().broken);
     finish(&world, &script, report)
 }
 
@@ -227,7 +227,7 @@ fn ended(world: &World, script: &Script) -> Vec<String> {
         broken.extend(in_aws(world, spec, &uid));
     }
     broken.extend(left_behind(world));
-    broken.extend(dead_letters(world));
+    broken.extend(untold(world));
     broken
 }
 
@@ -277,51 +277,47 @@ fn in_aws(world: &World, spec: &Value, uid: &str) -> Vec<String> {
     wrong
 }
 
+/// Of each Job that was done, the outcome was told.
+fn untold(world: &World) -> Vec<String> {
+    let done: Vec<(String, String)> = world.cluster.with(|store, _| {
+        let jobs = store.all().filter(|(key, job)| key.resource == JOBS && inspector::is_done(job));
+        jobs.filter_map(|(_, job)| Some((inspector::owner(job).to_owned(), inspector::clip(job)?))).collect()
+    });
+    world.in_region(|region, _| {
+        let is_told = |uid: &str, clip: &str| {
+            let queues = region.sqs.queues.iter().filter(|(name, _)| name.contains("events"));
+            let mut of_platform = queues.filter(|(_, queue)| queue.tags.values().any(|tag| tag == uid));
+            of_platform.any(|(_, queue)| {
+                queue
+                    .messages
+                    .iter()
+                    .any(|it| it.body.contains(clip) && it.body.contains("transcode.succeeded"))
+            })
+        };
+        let untold = done.iter().filter(|(uid, clip)| !is_told(uid, clip));
+        untold.map(|(_, clip)| format!("{clip} is done, and no outcome was told")).collect()
+    })
+}
+
 /// Each dead letter has a reason, and was right to be given up.
-fn dead_letters(world: &World) -> Vec<String> {
+fn dead_letters(world: &World) {
     let letters = world.in_region(|region, _| {
         let queues = region.sqs.queues.iter().filter(|(name, _)| name.contains("dead"));
         queues.flat_map(|(_, queue)| queue.messages.clone()).collect::<Vec<_>>()
     });
-    let inspector = world.inspector();
-    let mut broken = Vec::new();
+    let (told, mut inspector) = (world.told(), world.inspector());
     for letter in letters {
-        let attribute = |name: &str| {
-            letter
-                .attributes
-                .iter()
-                .find(|(key, _)| key.to_lowercase().contains(name))
-                .map(|(_, value)| value.clone())
-        };
-        let (reason, identity) = (attribute("reason"), attribute("identity"));
-        if reason.as_ref().is_none_or(String::is_empty) {
-            broken.push(format!("a dead letter without a reason: {letter:?}"));
-        }
-        let told = world.told();
-        let Some(clip) = told.iter().find(|clip| letter.body.contains(clip.as_str())) else { continue };
-        if inspector.done.contains(clip) {
-            broken.push(format!("{clip} is done and dead-lettered"));
-        }
-        if !inspector.may_be_dead(&identity.unwrap_or_default()) {
-            broken.push(format!("{clip} was given up too early: {letter:?}"));
-        }
+        inspector.dead_letter(&letter.attributes, &letter.body, &told);
     }
-    broken
 }
 
 /// Puts down what happened.
 fn finish(world: &World, script: &Script, mut report: Report) -> Report {
     let (calls, in_aws) = (world.cluster.calls(), world.cloud.calls());
     report.requests = (calls.len() + in_aws.len()) as u64;
-    let mut minutes: BTreeMap<i64, u64> = BTreeMap::new();
-    for at in calls.iter().map(|call| call.at).chain(in_aws.iter().map(|call| call.at)) {
-        *minutes.entry(at.as_second() / 60).or_default() += 1;
-    }
-    report.busiest = minutes.values().copied().max().unwrap_or(0);
-    let bound = BUSIEST * script.size();
-    if report.busiest > bound {
-        report.broken.push(format!("{} requests in a minute; at most {bound} are right", report.busiest));
-    }
+    let requests = calls.iter().map(|call| call.at).chain(in_aws.iter().map(|call| call.at));
+    report.busiest = world.inspector().bounded(requests, BUSIEST * script.size());
+    report.broken.append(&mut world.inspector().broken);
     report.injected = lock(&world.chaos).injected.clone();
     let mut trace = String::new();
     for (at, act) in &script.acts {

@@ -34,7 +34,8 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
     for (at, name) in all.iter().enumerate().filter(|(at, _)| requests(*at)) {
         for fate in [Fate::Lost, Fate::Performed] {
             deaths += 1;
-            let (state, _) = live(Some(Break { at, fate })).await;
+            let (state, sent) = live(Some(Break { at, fate })).await;
+            assert!(sent.len() > at, "it sent {} requests, and died at none", sent.len());
             assert_eq!(state, expected, "it died at request {at} of {}, {name}: {fate:?}", all.len());
         }
     }

@@ -142,7 +142,8 @@ impl Scenario {
             for fate in fates.iter().copied().filter(|fate| sent.writes || *fate == Fate::Lost) {
                 // So that a panic of any kind tells where.
                 println!("dies at request {number} of {}, {name}: {fate:?}", all.len());
-                let (state, _) = self.live(&given, Some(Break { at: number, fate })).await;
+                let (state, sent) = self.live(&given, Some(Break { at: number, fate })).await;
+                assert!(sent.len() > number, "it sent {} requests, and met its fate at none", sent.len());
                 same(&state, &expected);
                 deaths += 1;
             }

@@ -63,7 +63,8 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
         for fate in [Fate::Lost, Fate::Performed] {
             deaths += 1;
             eprintln!("it dies at request {at}, {name}: {fate:?}");
-            live(Some(Break { at, fate })).await;
+            let sent = live(Some(Break { at, fate })).await;
+            assert!(sent.len() > at, "it sent {} requests, and died at none", sent.len());
         }
     }
     report::lived(deaths, &format!("{} requests", all.len()));

@@ -180,6 +180,14 @@ fn jobs_fail() -> Scenario {
         assert_eq!(world.jobs_done_and_active(), (3, 0));
         let reasons = [("broken.mp4", "NOT_MEDIA"), ("hopeless.mp4", "STORAGE")];
         assert_eq!(world.dead_letters(), reasons.map(|(key, why)| (key.to_owned(), why.to_owned())).into());
+        let ends = [
+            ("broken.mp4", "deadlettered"),
+            ("flaky.mp4", "succeeded"),
+            ("good-1.mp4", "succeeded"),
+            ("good-2.mp4", "succeeded"),
+            ("hopeless.mp4", "deadlettered"),
+        ];
+        assert_eq!(world.ends_told(), ends.map(|(key, end)| (key.to_owned(), end.to_owned())).into());
         let made = world.jobs_made();
         let names: std::collections::BTreeSet<_> = made.iter().map(|(name, _)| name).collect();
         // One each, and a second attempt of what may help.

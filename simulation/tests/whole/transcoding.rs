@@ -49,7 +49,8 @@ async fn die_at(requests: impl Fn(usize) -> bool) {
     for at in (0..all).filter(|at| requests(*at)) {
         for fate in [Fate::Lost, Fate::Performed] {
             deaths += 1;
-            transcode(Some(Break { at, fate })).await;
+            let sent = transcode(Some(Break { at, fate })).await;
+            assert!(sent > at, "it sent {sent} requests, and died at none");
         }
     }
     report::lived(deaths, &format!("{all} requests"));

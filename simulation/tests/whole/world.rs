@@ -398,6 +398,21 @@ impl World {
         })
     }
 
+    /// What was told to be the end of each clip: its key, and the last word of the event's type. One that is told twice
+    /// counts once.
+    pub fn ends_told(&self) -> BTreeSet<(String, String)> {
+        self.in_region(|region, _| {
+            let queues = region.sqs.queues.iter().filter(|(name, _)| name.contains("events"));
+            let told = |message: &Message| {
+                let event: Value = serde_json::from_str(&message.body).ok()?;
+                let (key, kind) = (event.pointer("/data/source/key")?.as_str()?, event["type"].as_str()?);
+                let word = kind.rsplit('.').next()?;
+                (!matches!(word, "running" | "retrying")).then(|| (key.to_owned(), word.to_owned()))
+            };
+            queues.flat_map(|(_, queue)| &queue.messages).filter_map(told).collect()
+        })
+    }
+
     /// Messages on all queues but the one of outcomes, which nobody reads here.
     pub fn messages(&self) -> usize {
         self.in_region(|region, _| {
