@@ -8,7 +8,11 @@ use aws_sdk_sqs::{
     },
     error::BoxError,
 };
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use aws_smithy_types::config_bag::{Storable, StoreReplace};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 use tokio::time::Instant;
 
 /// HTTP statuses that don't say what becomes of the call.
@@ -18,16 +22,30 @@ const UNKNOWN: [u16; 3] = [500, 502, 504];
 ///
 /// A call is in it while it is on its way, too: one that is dropped meanwhile stays.
 #[derive(Clone, Debug, Default)]
-pub struct Unheard(Arc<Mutex<Vec<Instant>>>);
+pub struct Unheard(Arc<Mutex<Sent>>);
+
+#[derive(Debug, Default)]
+struct Sent {
+    last: u64,
+    tries: BTreeMap<u64, Instant>,
+}
+
+/// Which try of a call it is.
+#[derive(Clone, Copy, Debug)]
+struct Try(u64);
+
+impl Storable for Try {
+    type Storer = StoreReplace<Self>;
+}
 
 impl Unheard {
     /// Whether AWS would still take one that arrives now.
     #[must_use]
     pub fn may_arrive(&self) -> bool {
-        self.sent().iter().any(|at| at.elapsed() <= SIGNED)
+        self.sent().tries.values().any(|at| at.elapsed() <= SIGNED)
     }
 
-    fn sent(&self) -> MutexGuard<'_, Vec<Instant>> {
+    fn sent(&self) -> MutexGuard<'_, Sent> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -41,11 +59,14 @@ impl Intercept for Unheard {
         &self,
         _: &BeforeTransmitInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         let mut sent = self.sent();
-        sent.retain(|at| at.elapsed() <= SIGNED);
-        sent.push(Instant::now());
+        sent.tries.retain(|_, at| at.elapsed() <= SIGNED);
+        sent.last += 1;
+        let this = sent.last;
+        sent.tries.insert(this, Instant::now());
+        config.interceptor_state().store_put(Try(this));
         Ok(())
     }
 
@@ -53,15 +74,18 @@ impl Intercept for Unheard {
         &self,
         context: &FinalizerInterceptorContextRef<'_>,
         _: &RuntimeComponents,
-        _: &mut ConfigBag,
+        config: &mut ConfigBag,
     ) -> Result<(), BoxError> {
         // Such as that it had no turn: it never left.
         let stayed = context.output_or_error().is_some_and(|outcome| {
             outcome.is_err_and(|error| error.as_connector_error().is_some_and(|error| error.is_user()))
         });
         let answer = context.response().map(|response| response.status().as_u16());
-        if stayed || answer.is_some_and(|status| !UNKNOWN.contains(&status)) {
-            self.sent().pop();
+        let is_heard_of = stayed || answer.is_some_and(|status| !UNKNOWN.contains(&status));
+        if let Some(Try(this)) = config.load::<Try>()
+            && is_heard_of
+        {
+            self.sent().tries.remove(this);
         }
         Ok(())
     }
@@ -87,18 +111,26 @@ mod tests {
     #[derive(Clone, Copy, Debug)]
     enum Fate {
         Answered(u16),
+        /// Answered with success after so long.
+        Slow(Duration),
         Cut,
         Stays,
     }
 
     impl HttpConnector for Fate {
         fn call(&self, _: HttpRequest) -> HttpConnectorFuture {
-            HttpConnectorFuture::ready(match self {
-                Self::Answered(status) => {
-                    Ok(HttpResponse::new((*status).try_into().unwrap(), SdkBody::from("{}")))
+            let fate = *self;
+            HttpConnectorFuture::new(async move {
+                let answer = |status: u16| HttpResponse::new(status.try_into().unwrap(), SdkBody::from("{}"));
+                match fate {
+                    Self::Answered(status) => Ok(answer(status)),
+                    Self::Slow(after) => {
+                        tokio::time::sleep(after).await;
+                        Ok(answer(200))
+                    }
+                    Self::Cut => Err(ConnectorError::io("reset".into())),
+                    Self::Stays => Err(ConnectorError::user("no turn".into())),
                 }
-                Self::Cut => Err(ConnectorError::io("reset".into())),
-                Self::Stays => Err(ConnectorError::user("no turn".into())),
             })
         }
     }
@@ -136,6 +168,23 @@ mod tests {
         call(&unheard, Fate::Answered(200)).await;
         assert_eq!(unheard.may_arrive(), may_arrive);
         tokio::time::advance(SIGNED + Duration::from_secs(1)).await;
+        assert!(!unheard.may_arrive());
+    }
+
+    /// The answer to the earlier one says nothing of the later one.
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_is_that_of_its_own_call() {
+        let unheard = Unheard::default();
+        let earlier = call(&unheard, Fate::Slow(Duration::from_secs(60)));
+        let later = async {
+            tokio::time::sleep(Duration::from_secs(50)).await;
+            call(&unheard, Fate::Cut).await;
+        };
+        tokio::join!(earlier, later);
+        // For as long as the later one may arrive.
+        tokio::time::advance(SIGNED - Duration::from_secs(10)).await;
+        assert!(unheard.may_arrive());
+        tokio::time::advance(Duration::from_secs(1)).await;
         assert!(!unheard.may_arrive());
     }
 }
