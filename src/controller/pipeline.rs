@@ -35,7 +35,7 @@ use kube::{
     Api, Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -310,18 +310,19 @@ impl Pipeline {
         self.metrics.restore_drill(key, drill(&after));
         let mut written = true;
         if status::differs(&after, &before) {
-            // One that is deleted may be gone, and another one of its name be there, for longer than a watch lags.
-            let meant = version.filter(|_| resource.meta().deletion_timestamp.is_some());
-            let is_meant = meant.is_some();
-            match self.write_status(key, meant, &after).await {
+            match self.write_status(key, version, &after).await {
                 Ok(version) => {
                     notices.extend(events::of_transitions(&before, &after));
                     self.memory().entry(key.clone()).or_default().written =
                         Some((version, Packed::new(&after)));
                 }
-                // It went, or changed, while we looked at it: then the watch tells of it.
-                Err(kube::Error::Api(status))
-                    if status.is_not_found() || is_meant && status.is_conflict() => {}
+                // It went while we looked at it: the watch tells of it.
+                Err(kube::Error::Api(status)) if status.is_not_found() => {}
+                // It changed, or another one of its name is there. The watch tells of that, but not of all changes.
+                Err(kube::Error::Api(status)) if status.is_conflict() => {
+                    debug!("the platform changed while it was looked at");
+                    written = resource.meta().deletion_timestamp.is_some() || !self.is_current(key, resource);
+                }
                 Err(error) => {
                     warn!(%error, "can't write the status");
                     written = false;
@@ -348,23 +349,21 @@ impl Pipeline {
     }
 
     /// Server-side apply with a manager of its own: what is no longer said disappears by itself, which a
-    /// merge patch would have to spell out, and conditions of others survive, which it would replace. With a resource
-    /// version only that version is changed. Returns the one that is there afterwards.
+    /// merge patch would have to spell out, and conditions of others survive, which it would replace. Only that version is
+    /// changed: a platform may be gone, and another one of its name be there, for as long as a watch lags. Returns the version
+    /// that is there afterwards.
     async fn write_status(
         &self,
         key: &PlatformKey,
-        meant: Option<String>,
+        version: Option<String>,
         status: &StreamingPlatformStatus,
     ) -> Result<Option<String>, kube::Error> {
-        let mut patch = json!({
+        let patch = json!({
             "apiVersion": StreamingPlatform::api_version(&()),
             "kind": StreamingPlatform::kind(&()),
-            "metadata": {"name": key.name},
+            "metadata": {"name": key.name, "resourceVersion": version},
             "status": status,
         });
-        if let Some(version) = meant {
-            patch["metadata"]["resourceVersion"] = Value::String(version);
-        }
         debug!("the status changed");
         self.metrics.wrote("apply", "StreamingPlatform/status");
         let params = PatchParams::apply(names::STATUS_MANAGER).force();

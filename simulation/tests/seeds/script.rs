@@ -9,6 +9,9 @@ pub const MARK: &str = "MARKED-b7f2e1c09d5a";
 /// Platforms of a life at the most.
 pub const PLATFORMS: usize = 3;
 
+/// How long a database in AWS takes at the most until it has a login.
+const DATABASE: Duration = Duration::from_mins(15);
+
 /// What a user asks of a platform.
 #[derive(Clone, Debug)]
 pub struct Wish {
@@ -327,6 +330,9 @@ impl Script {
             acts.push((Duration::from_millis(at), act));
         }
         acts.sort_by_key(|(at, _)| *at);
+        // A database in AWS takes longer to come than the acts take; else faults would be over before its first login.
+        let in_aws = all.iter().any(|it| it.wish.in_aws.database.is_some());
+        let calm = if in_aws && later.random_bool(0.5) { calm + DATABASE } else { calm };
         let last = all.iter().map(|it| it.is_there.then(|| it.wish.mended().spec())).collect();
         let errs = |it: &&Platform| !it.is_there && it.wish.mistake.is_some();
         let mended = all.iter().map(|it| Some(it).filter(errs).map(|it| it.wish.mended().spec())).collect();
