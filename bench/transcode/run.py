@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compares the transcoder with one bare ffmpeg process that encodes the same ladder.
 
-    cargo build -p transcoder
+    cargo build --release --workspace --bin transcoder
     bench/transcode/run.py --transcoder target/release/transcoder
 
 Both take turns on the same clip, and in going first. Fails where the ladder (probe to last segment) takes more

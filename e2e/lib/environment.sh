@@ -6,8 +6,8 @@
 environment() {
   ENVIRONMENT=$1
   case $1 in
-    demo) FRONTEND_PORT=18080 AWS_PORT=4566 AWS_SECRET_ACCESS_KEY=test ;;
-    test) FRONTEND_PORT=28080 AWS_PORT=4567 AWS_SECRET_ACCESS_KEY=key-of-the-tests-and-of-nothing-else ;;
+    demo) FRONTEND_PORT=18080 AWS_PORT=4566 ;;
+    test) FRONTEND_PORT=28080 AWS_PORT=4567 ;;
     *) die "no environment named $1: demo or test" ;;
   esac
   CLUSTER=streaming-$1
@@ -20,8 +20,9 @@ environment() {
   AWS_FAULTY_ENDPOINT=http://$ENGINE_BRIDGE:$((AWS_PORT + 10))
   # Where the tests' canary receives traces.
   TRACES_ADDRESS=$ENGINE_BRIDGE:$((AWS_PORT + 20))
-  # The emulator takes any key; a presigned URL must be signed with the one that is in its environment.
-  AWS_ACCESS_KEY_ID=test AWS_ENDPOINT_URL=$AWS_ENDPOINT
+  # The emulator takes any key; a presigned URL must be signed with the one that is in its environment. As in
+  # examples/demo.yaml and e2e/src/kind/aws.rs.
+  AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=key-of-the-emulator-and-of-nothing-else AWS_ENDPOINT_URL=$AWS_ENDPOINT
   FRONTEND_URL=http://127.0.0.1:$FRONTEND_PORT
   mkdir -p "$STATE/$CLUSTER"
   export ENVIRONMENT CLUSTER KUBECONFIG AUDIT_LOG AWS_REGION AWS_ENDPOINT AWS_FAULTY_ENDPOINT FRONTEND_PORT FRONTEND_URL

@@ -21,8 +21,8 @@ use tokio::time::timeout;
 
 /// How long a login and one query may take.
 const CHECK_DEADLINE: Duration = Duration::from_secs(10);
-/// How long setting a login may take, the wait for locks included. With the login before it, it ends before the reconcile is
-/// given up, which takes a minute and could not say what hung.
+/// How long setting a login may take, the wait for locks included: less than the minute of a reconcile, whose end could not
+/// say what hung.
 const SET_DEADLINE: Duration = Duration::from_secs(45);
 /// Characters of a new password, of `[A-Za-z0-9]`: 190 bits.
 const PASSWORD_LENGTH: usize = 32;

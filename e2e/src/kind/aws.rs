@@ -16,9 +16,9 @@ use std::{
 
 /// Access key: the emulator takes any.
 pub const ACCESS_KEY: &str = "test";
-/// Secret key: the emulator takes any for calls, and for presigned URLs the one of its own environment, which is this one
-/// (`e2e/lib/environment.sh`). Long enough for the canary to seek it.
-pub const SECRET_KEY: &str = "key-of-the-tests-and-of-nothing-else";
+/// Secret key: the emulator takes any for calls, and for presigned URLs the one that it was started with, this one (as in
+/// `e2e/lib/environment.sh`). Long enough for the canary to seek it.
+pub const SECRET_KEY: &str = "key-of-the-emulator-and-of-nothing-else";
 
 /// Clients of the emulator.
 #[derive(Clone)]

@@ -291,6 +291,7 @@ fn start_ministack() -> (Kept, String) {
     let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
     let mut command = Command::new(executable);
     command.envs([
+        ("AWS_SECRET_ACCESS_KEY", "test"),
         ("BIND_HOST", "127.0.0.1"),
         ("GATEWAY_PORT", &address.port().to_string()),
         ("IOT_MTLS_ENABLED", "0"),
